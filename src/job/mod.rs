@@ -1,0 +1,73 @@
+//! What a job is, checked: a trigger, the end it reads from, the end it writes to, and its limits. Configuration
+//! only translates files into these types; everything to the right of this module trusts them.
+
+pub mod map;
+pub mod pull;
+pub mod push;
+
+pub use map::{FieldMap, MapRule, ValueType};
+pub use pull::{Cursor, CursorFormat, Pages, Pull, Since, Write};
+pub use push::{Push, Read};
+
+use crate::schedule::{Policy, Timetable};
+use crate::words::JobName;
+
+/// A named unit of work.
+#[derive(Debug, Clone)]
+pub struct Job {
+    /// Its name: the key below `[job]`.
+    pub name: JobName,
+    /// What it does, for people.
+    pub summary: String,
+    /// A disabled job is never started by itself; it still answers `next` and can be run with `once`.
+    pub enabled: bool,
+    /// When it is due.
+    pub trigger: Trigger,
+    /// What happens to slots that can't simply run: catch-up, overlap, rerun, time-out, lock.
+    pub policy: Policy,
+    /// What it moves.
+    pub work: Work,
+}
+
+/// When a job is due.
+#[derive(Debug, Clone)]
+pub enum Trigger {
+    /// At instants that can be computed.
+    Timetable(Timetable),
+    /// Once: the first import.
+    Initial,
+    /// When a slot of each of these ends `ok` or `partial`, each parent separately.
+    After(Vec<JobName>),
+    /// When a person asks for it.
+    Manual,
+}
+
+impl Trigger {
+    /// The instants this trigger can compute, if it can.
+    #[must_use]
+    pub fn timetable(&self) -> Option<&Timetable> {
+        match self {
+            Self::Timetable(timetable) => Some(timetable),
+            _ => None,
+        }
+    }
+}
+
+/// What a job moves.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// Platform to ERP.
+    Pull(Box<Pull>, Box<Write>),
+    /// ERP to platform.
+    Push(Box<Read>, Box<Push>),
+    /// A complete schedule whose ends are still to be configured; it never runs.
+    Unconfigured,
+}
+
+impl Job {
+    /// Whether the daemon may start it: enabled, and with both ends configured.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.enabled && !matches!(self.work, Work::Unconfigured)
+    }
+}

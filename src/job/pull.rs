@@ -1,0 +1,92 @@
+//! The two ends of a pull: what is asked of a platform, and where its rows go.
+
+use super::FieldMap;
+use crate::words::{ConnectionName, FieldPath, Template};
+use chrono_tz::Tz;
+use std::time::Duration;
+
+/// What is asked of a platform.
+#[derive(Debug, Clone)]
+pub struct Pull {
+    /// The platform.
+    pub from: ConnectionName,
+    /// The path; placeholders are filled and percent-encoded.
+    pub get: Template,
+    /// The query. Values may use `{since}` and `{page}`, and `{offset}` where pages go by offset.
+    pub params: Vec<(String, Template)>,
+    /// Where the answer holds its rows; the empty path is the answer itself.
+    pub rows: FieldPath,
+    /// The fields that identify a row.
+    pub key: Vec<FieldPath>,
+    /// How the pages of one answer hang together.
+    pub pages: Pages,
+    /// How the job knows where to go on.
+    pub since: Option<Since>,
+}
+
+/// How the pages of one answer hang together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pages {
+    /// One response holds it all.
+    Single,
+    /// Numbered from `first`; the body says how many there are.
+    Numbered {
+        /// The number of the first page.
+        first: u64,
+        /// Where the body holds the number of pages.
+        total: Option<FieldPath>,
+        /// Where the body holds the number of rows in all pages.
+        items: Option<FieldPath>,
+    },
+}
+
+/// How a pull knows where to go on.
+#[derive(Debug, Clone)]
+pub struct Since {
+    /// What of a row is the cursor.
+    pub field: FieldPath,
+    /// How the cursor is written.
+    pub format: CursorFormat,
+    /// Where the first run starts, as the platform would write it.
+    pub start: Cursor,
+    /// How much is read again each time, for what became visible late.
+    pub overlap: Duration,
+    /// How long before the server's own clock reading stops: what is younger may still be moving.
+    pub settle: Duration,
+}
+
+/// How a cursor is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CursorFormat {
+    /// A strftime pattern read in a zone: `%Y-%m-%d %H:%M:%S` in Europe/Madrid.
+    Local {
+        /// The pattern.
+        pattern: String,
+        /// The zone the platform writes local times in.
+        timezone: Tz,
+    },
+    /// RFC 3339, with an offset.
+    Rfc3339,
+    /// Seconds since 1970.
+    EpochSeconds,
+    /// Milliseconds since 1970.
+    EpochMillis,
+}
+
+/// A point in a platform's time. Milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Cursor(pub i64);
+
+/// Where pulled rows go.
+#[derive(Debug, Clone)]
+pub struct Write {
+    /// The ERP.
+    pub to: ConnectionName,
+    /// The table.
+    pub table: String,
+    /// The columns that identify a row there.
+    pub upsert_by: Vec<String>,
+    /// How a row becomes columns; without one, each field goes to the column of its name.
+    pub map: Option<FieldMap>,
+}

@@ -1,0 +1,1 @@
+//! Logging set-up, metric names, redaction of secrets.

@@ -187,3 +187,73 @@ pub struct SlotRange {
     /// Why, in an operator's words.
     pub reason: String,
 }
+
+/// One line for the ledger, beside claims and closings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Entry {
+    /// Every nominal slot of the job up to here has been decided.
+    Accounted {
+        /// The job.
+        job: JobName,
+        /// Up to here, included.
+        at: DateTime<Utc>,
+    },
+    /// A slot that will not run.
+    Skipped {
+        /// The slot.
+        slot: Slot,
+        /// Why it would have run.
+        cause: Cause,
+        /// Why it does not.
+        reason: String,
+    },
+    /// A stretch of slots that will not run.
+    Range(SlotRange),
+    /// A slot that is due and waits for its run.
+    Pending {
+        /// The slot.
+        slot: Slot,
+        /// Why it runs.
+        cause: Cause,
+    },
+    /// A slot whose run was cut off and gets no other.
+    Interrupted {
+        /// The slot.
+        slot: Slot,
+    },
+}
+
+impl Entry {
+    /// A slot that will not run, and why.
+    #[must_use]
+    pub fn skipped(job: &JobName, at: DateTime<Utc>, cause: Cause, reason: &str) -> Self {
+        Self::Skipped { slot: Slot { job: job.clone(), at }, cause, reason: reason.to_owned() }
+    }
+
+    /// The job it is about.
+    #[must_use]
+    pub fn job(&self) -> &JobName {
+        match self {
+            Self::Accounted { job, .. } => job,
+            Self::Skipped { slot, .. } | Self::Pending { slot, .. } | Self::Interrupted { slot } => &slot.job,
+            Self::Range(range) => &range.job,
+        }
+    }
+
+    /// What it means for a job that follows this one: no slot that runs, no slot that follows.
+    #[must_use]
+    pub fn for_child(&self, child: &JobName) -> Option<Self> {
+        match self {
+            Self::Skipped { slot, .. } => {
+                let reason = format!("its parent {} was skipped", slot.job);
+                Some(Self::skipped(child, slot.at, Cause::After, &reason))
+            }
+            Self::Range(range) => {
+                let reason = format!("its parent {} was {}", range.job, range.outcome);
+                let outcome = Outcome::Skipped;
+                Some(Self::Range(SlotRange { job: child.clone(), outcome, reason, ..range.clone() }))
+            }
+            _ => None,
+        }
+    }
+}

@@ -2,8 +2,9 @@
 
 use super::FieldMap;
 use crate::words::{ConnectionName, FieldPath, Template};
-use chrono_tz::Tz;
 use std::time::Duration;
+
+pub use crate::watermark::{Cursor, CursorFormat};
 
 /// What is asked of a platform.
 #[derive(Debug, Clone)]
@@ -54,29 +55,6 @@ pub struct Since {
     /// How long before the server's own clock reading stops: what is younger may still be moving.
     pub settle: Duration,
 }
-
-/// How a cursor is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum CursorFormat {
-    /// A strftime pattern read in a zone: `%Y-%m-%d %H:%M:%S` in Europe/Madrid.
-    Local {
-        /// The pattern.
-        pattern: String,
-        /// The zone the platform writes local times in.
-        timezone: Tz,
-    },
-    /// RFC 3339, with an offset.
-    Rfc3339,
-    /// Seconds since 1970.
-    EpochSeconds,
-    /// Milliseconds since 1970.
-    EpochMillis,
-}
-
-/// A point in a platform's time. Milliseconds since 1970-01-01T00:00:00Z.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(transparent)]
-pub struct Cursor(pub i64);
 
 /// Where pulled rows go.
 #[derive(Debug, Clone)]

@@ -36,6 +36,14 @@ pub struct Policy {
     pub lock: Option<String>,
 }
 
+impl Policy {
+    /// The catch-up window in force.
+    #[must_use]
+    pub fn catch_up_window(&self, _: Option<&Timetable>) -> Duration {
+        self.catch_up_window
+    }
+}
+
 /// What happens to slots missed while the daemon was down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum CatchUp {

@@ -1,0 +1,200 @@
+//! Cursors: points in a platform's time, and how a platform writes them. The surprising case first: where the format
+//! has no zone, the repeated hour of autumn makes two instants read the same, so a lower bound is sent as the smallest
+//! local reading of any instant still to come, and an ambiguous reading is taken as the earlier instant. Both err
+//! towards reading twice; neither can lose a row.
+
+use chrono::{
+    DateTime, NaiveDate, NaiveDateTime, NaiveTime, Offset, SecondsFormat, TimeDelta, TimeZone, Utc,
+};
+use chrono_tz::Tz;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// A point in a platform's time: milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Cursor(pub i64);
+
+impl Cursor {
+    /// The cursor of an instant; what is below a millisecond is cut off.
+    #[must_use]
+    pub fn at(instant: DateTime<Utc>) -> Self {
+        Self(instant.timestamp_millis())
+    }
+
+    /// The instant, if a calendar can show it.
+    #[must_use]
+    pub fn instant(self) -> Option<DateTime<Utc>> {
+        DateTime::from_timestamp_millis(self.0)
+    }
+
+    /// This much earlier.
+    #[must_use]
+    pub fn minus(self, milliseconds: i64) -> Self {
+        Self(self.0.saturating_sub(milliseconds))
+    }
+}
+
+/// How a cursor is written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CursorFormat {
+    /// A strftime pattern read in a zone: `%Y-%m-%d %H:%M:%S` in Europe/Madrid.
+    Local {
+        /// The pattern.
+        pattern: String,
+        /// The zone the platform writes local times in.
+        timezone: Tz,
+    },
+    /// RFC 3339, with an offset.
+    Rfc3339,
+    /// Seconds since 1970.
+    EpochSeconds,
+    /// Milliseconds since 1970.
+    EpochMillis,
+}
+
+impl CursorFormat {
+    /// The lower bound to ask for so that no instant in `[low, now]` is left out, rounded down to what the format
+    /// can say.
+    #[must_use]
+    pub fn write_low(&self, low: Cursor, now: DateTime<Utc>) -> String {
+        match self {
+            Self::EpochMillis => low.0.to_string(),
+            Self::EpochSeconds => low.0.div_euclid(1000).to_string(),
+            Self::Rfc3339 => match low.instant() {
+                Some(instant) => instant.to_rfc3339_opts(SecondsFormat::Secs, true),
+                None => low.0.to_string(),
+            },
+            Self::Local { pattern, timezone } => match low.instant() {
+                Some(instant) => smallest_reading(instant, now, *timezone).format(pattern).to_string(),
+                None => low.0.to_string(),
+            },
+        }
+    }
+
+    /// Reads a cursor as the platform wrote it. Besides its own format, ISO 8601 with or without an offset is
+    /// understood, since platforms mix them. `None` where it can't be read.
+    #[must_use]
+    pub fn read(&self, value: &Value) -> Option<Cursor> {
+        let text = match value {
+            Value::String(text) => text.trim(),
+            Value::Number(number) => return self.read_text(&number.to_string()),
+            _ => return None,
+        };
+        self.read_text(text)
+    }
+
+    /// Reads a cursor from text; see [`CursorFormat::read`].
+    #[must_use]
+    pub fn read_text(&self, text: &str) -> Option<Cursor> {
+        match self {
+            Self::EpochMillis => text.parse().ok().map(Cursor),
+            Self::EpochSeconds => text.parse::<i64>().ok()?.checked_mul(1000).map(Cursor),
+            Self::Rfc3339 => iso(text, Tz::UTC),
+            Self::Local { pattern, timezone } => match parse_naive(text, pattern) {
+                Some(reading) => Some(Cursor::at(earliest(reading, *timezone))),
+                None => iso(text, *timezone),
+            },
+        }
+    }
+}
+
+fn parse_naive(text: &str, pattern: &str) -> Option<NaiveDateTime> {
+    NaiveDateTime::parse_from_str(text, pattern).ok().or_else(|| {
+        let date = NaiveDate::parse_from_str(text, pattern).ok()?;
+        Some(date.and_time(NaiveTime::MIN))
+    })
+}
+
+/// ISO 8601; a text without an offset is read in `timezone`.
+fn iso(text: &str, timezone: Tz) -> Option<Cursor> {
+    if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
+        return Some(Cursor::at(instant.with_timezone(&Utc)));
+    }
+    ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%Y-%m-%d"]
+        .iter()
+        .find_map(|pattern| parse_naive(text, pattern))
+        .map(|reading| Cursor::at(earliest(reading, timezone)))
+}
+
+/// The earlier instant of an ambiguous reading; for a reading inside a gap, the instant it would be by the offset
+/// after the gap, which is the earlier of the two one could mean.
+fn earliest(reading: NaiveDateTime, timezone: Tz) -> DateTime<Utc> {
+    if let Some(instant) = timezone.from_local_datetime(&reading).earliest() {
+        return instant.with_timezone(&Utc);
+    }
+    let offset_at = |naive: NaiveDateTime| timezone.offset_from_utc_datetime(&naive).fix().local_minus_utc();
+    let day = TimeDelta::days(1);
+    let widest = offset_at(reading - day).max(offset_at(reading + day));
+    (reading - TimeDelta::seconds(i64::from(widest))).and_utc()
+}
+
+/// The smallest local reading of any instant in `[low, now]`. Readings only fall when clocks are set back, by less
+/// than a day, at whole quarters of an hour.
+fn smallest_reading(low: DateTime<Utc>, now: DateTime<Utc>, timezone: Tz) -> NaiveDateTime {
+    const QUARTER: i64 = 15 * 60;
+    let reading = |instant: DateTime<Utc>| instant.with_timezone(&timezone).naive_local();
+    let until = now.min(low + TimeDelta::hours(26));
+    let mut smallest = reading(low);
+    let mut quarter = (low.timestamp().div_euclid(QUARTER) + 1) * QUARTER;
+    while quarter <= until.timestamp() {
+        if let Some(instant) = DateTime::from_timestamp(quarter, 0) {
+            smallest = smallest.min(reading(instant));
+        }
+        quarter += QUARTER;
+    }
+    smallest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn madrid() -> CursorFormat {
+        CursorFormat::Local { pattern: "%Y-%m-%d %H:%M:%S".to_owned(), timezone: chrono_tz::Europe::Madrid }
+    }
+
+    fn utc(text: &str) -> DateTime<Utc> {
+        DateTime::parse_from_rfc3339(text).unwrap().with_timezone(&Utc)
+    }
+
+    #[test]
+    fn the_repeated_hour_of_autumn_loses_nothing() {
+        // 02:30 summer time; at 03:00 clocks go back to 02:00, so a later instant may read 02:00.
+        let low = Cursor::at(utc("2026-10-25T00:30:00Z"));
+        assert_eq!(madrid().write_low(low, utc("2026-10-25T00:40:00Z")), "2026-10-25 02:30:00");
+        assert_eq!(madrid().write_low(low, utc("2026-10-25T01:10:00Z")), "2026-10-25 02:00:00");
+        assert_eq!(madrid().read_text("2026-10-25 02:30:00"), Some(low));
+    }
+
+    #[test]
+    fn a_reading_inside_the_spring_gap_is_taken_as_the_earlier_instant() {
+        assert_eq!(madrid().read_text("2026-03-29 02:30:00"), Some(Cursor::at(utc("2026-03-29T00:30:00Z"))));
+    }
+
+    #[test]
+    fn a_lower_bound_is_rounded_down() {
+        let low = Cursor::at(utc("2026-03-02T11:20:05.900Z"));
+        let now = utc("2026-03-02T12:00:00Z");
+        assert_eq!(madrid().write_low(low, now), "2026-03-02 12:20:05");
+        assert_eq!(CursorFormat::EpochSeconds.write_low(low, now), low.0.div_euclid(1000).to_string());
+        assert_eq!(CursorFormat::Rfc3339.write_low(low, now), "2026-03-02T11:20:05Z");
+        let date = CursorFormat::Local { pattern: "%Y-%m-%d".to_owned(), timezone: Tz::UTC };
+        assert_eq!(date.write_low(low, now), "2026-03-02");
+    }
+
+    #[test]
+    fn mixed_forms_of_one_platform_are_read() {
+        let expected = Some(Cursor::at(utc("2026-03-02T10:20:05Z")));
+        for text in [
+            "2026-03-02 11:20:05",
+            "2026-03-02T11:20:05",
+            "2026-03-02T10:20:05Z",
+            "2026-03-02T11:20:05+01:00",
+        ] {
+            assert_eq!(madrid().read_text(text), expected, "{text}");
+        }
+        assert_eq!(madrid().read_text("yesterday"), None);
+        assert_eq!(CursorFormat::EpochSeconds.read(&serde_json::json!(12)), Some(Cursor(12_000)));
+    }
+}

@@ -1,1 +1,129 @@
-//! To be written.
+//! One run of a job: builds its two ends, copies, and says how it went in an operator's words. A run never fails as
+//! such and never takes its neighbours with it; what went wrong is in its outcome.
+
+use crate::connectors::{Connectors, Ends};
+use crate::job::Job;
+use crate::run::{Counts, Outcome};
+use crate::state::Granted;
+use crate::transfer::{Class, Failure, copy};
+use futures_util::future::BoxFuture;
+use std::sync::Arc;
+use tokio::sync::watch;
+use tracing::Instrument as _;
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// The outcome; never `skipped` or `missed`.
+    pub outcome: Outcome,
+    /// What it did.
+    pub counts: Counts,
+    /// What an operator should know.
+    pub message: Option<String>,
+}
+
+impl Ended {
+    /// A run that was cut off.
+    #[must_use]
+    pub fn interrupted(message: &str) -> Self {
+        Self { outcome: Outcome::Interrupted, counts: Counts::default(), message: Some(message.to_owned()) }
+    }
+}
+
+/// Turns true when runs are to stop.
+pub type Stop = watch::Receiver<bool>;
+
+/// The seam between when and what: performs one run.
+pub trait Perform: Send + Sync + 'static {
+    /// Runs the job for the claimed slot. It never fails as such: what went wrong is in the outcome.
+    fn perform(&self, job: Arc<Job>, granted: Granted, stop: Stop) -> BoxFuture<'static, Ended>;
+}
+
+/// Runs jobs over their connections.
+pub struct Runner {
+    connectors: Arc<Connectors>,
+}
+
+impl Runner {
+    /// Runs jobs over these connections.
+    #[must_use]
+    pub fn new(connectors: Arc<Connectors>) -> Self {
+        Self { connectors }
+    }
+}
+
+impl Perform for Runner {
+    fn perform(&self, job: Arc<Job>, granted: Granted, stop: Stop) -> BoxFuture<'static, Ended> {
+        let connectors = Arc::clone(&self.connectors);
+        let span = tracing::info_span!("run", job = %job.name, slot = %granted.slot.at, run = %granted.run);
+        Box::pin(run(connectors, job, granted, stop).instrument(span))
+    }
+}
+
+async fn run(connectors: Arc<Connectors>, job: Arc<Job>, granted: Granted, mut stop: Stop) -> Ended {
+    tracing::info!(attempt = granted.attempt, "run started");
+    let mut counts = Counts::default();
+    let moved = {
+        let moving = transfer(&connectors, &job, &granted, &mut counts);
+        tokio::select! {
+            moved = tokio::time::timeout(job.policy.timeout, moving) => moved.unwrap_or_else(|_| {
+                let seconds = job.policy.timeout.as_secs();
+                Err(Failure::new(
+                    Class::Transient,
+                    format!("stopped after its time-out of {seconds} s; what was settled by then is kept"),
+                ))
+            }),
+            changed = stop.wait_for(|stop| *stop) => {
+                drop(changed);
+                Err(Failure::new(Class::Stopped, "the daemon stopped before the run had ended"))
+            }
+        }
+    };
+    let ended = match moved {
+        Ok(note) => conclude(&job, counts, note),
+        Err(failure) if failure.class == Class::Stopped => {
+            Ended { outcome: Outcome::Interrupted, counts, message: Some(failure.message) }
+        }
+        Err(failure) => {
+            Ended { outcome: Outcome::Failed, counts, message: Some(format!("{}: {failure}", job.name)) }
+        }
+    };
+    report(&ended);
+    ended
+}
+
+/// Moves the records; gives what is to be said of a run that reached its end.
+async fn transfer(
+    connectors: &Connectors,
+    job: &Job,
+    granted: &Granted,
+    counts: &mut Counts,
+) -> Result<Option<String>, Failure> {
+    let mut ends: Ends = connectors.ends(job, granted).await?;
+    copy(ends.source.as_mut(), ends.sink.as_mut(), ends.checkpoint.as_mut(), counts).await?;
+    Ok(ends.checkpoint.note())
+}
+
+fn conclude(job: &Job, counts: Counts, note: Option<String>) -> Ended {
+    let name = &job.name;
+    let rejected = (counts.rejected > 0).then(|| {
+        let total = counts.read;
+        format!("{} of {total} records were refused; see: cadenced rejects list {name}", counts.rejected)
+    });
+    let said: Vec<String> = rejected.into_iter().chain(note).collect();
+    if said.is_empty() {
+        return Ended { outcome: Outcome::Ok, counts, message: None };
+    }
+    Ended { outcome: Outcome::Partial, counts, message: Some(format!("{name}: {}", said.join("; "))) }
+}
+
+fn report(ended: &Ended) {
+    let Counts { read, written, unchanged, rejected, removed, requests, .. } = ended.counts;
+    let message = ended.message.as_deref().unwrap_or_default();
+    match ended.outcome {
+        Outcome::Ok => tracing::info!(read, written, unchanged, removed, requests, "run ended: ok"),
+        outcome => {
+            tracing::warn!(read, written, unchanged, rejected, removed, requests, "run ended: {outcome}: {message}");
+        }
+    }
+}

@@ -1,1 +1,346 @@
-//! To be written.
+//! Waits, claims, starts, joins: performs what the [`planner`](crate::planner) decides. The ledger comes before the
+//! dispatch: whatever a plan says is written down, in one batch and one flush for all slots due at an instant, before
+//! any of its runs starts. While the ledger can't be written nothing is started; the batch is tried again every second.
+
+use crate::clock::SharedClock;
+use crate::job::Job;
+use crate::planner::{JobFacts, Plan, Planner, Refusal};
+use crate::run::{Counts, Outcome, Slot};
+use crate::runner::{Ended, Perform};
+use crate::state::{Claim, Claimed, Closing, Coordinator, Granted, LedgerBatch};
+use crate::telemetry;
+use crate::words::JobName;
+use chrono::{DateTime, Utc};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+/// The longest sleep: a step of the clock is seen within it.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// How long a run that was told to stop may take to do so.
+const LAST_CALL: Duration = Duration::from_secs(3);
+
+/// What can be asked of a running scheduler.
+#[derive(Debug)]
+enum Command {
+    Trigger { job: JobName, again: bool, reply: oneshot::Sender<Result<Triggered, Refusal>> },
+    Pause { job: JobName, reason: String, reply: oneshot::Sender<()> },
+    Resume { job: JobName, reply: oneshot::Sender<()> },
+    Replace { jobs: Jobs, facts: BTreeMap<JobName, JobFacts>, reply: oneshot::Sender<()> },
+    View { reply: oneshot::Sender<View> },
+}
+
+/// The jobs by name.
+pub type Jobs = BTreeMap<JobName, Job>;
+
+/// A run that a person asked for.
+#[derive(Debug)]
+pub struct Triggered {
+    /// Its slot.
+    pub slot: Slot,
+    /// Gives how it ended.
+    pub ended: oneshot::Receiver<Ended>,
+}
+
+/// What the scheduler knows right now.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// The next slot of each job that has one.
+    pub next: BTreeMap<JobName, DateTime<Utc>>,
+    /// The slots running now.
+    pub running: Vec<Slot>,
+    /// Why the ledger can't be written, while it can't.
+    pub stuck: Option<String>,
+}
+
+/// Speaks to the scheduler; cheap to clone.
+#[derive(Debug, Clone)]
+pub struct SchedulerHandle(mpsc::Sender<Command>);
+
+impl SchedulerHandle {
+    /// Starts a run now.
+    pub async fn trigger(&self, job: JobName, again: bool) -> Result<Triggered, Refusal> {
+        self.ask(|reply| Command::Trigger { job, again, reply }).await.unwrap_or(Err(Refusal::Stopping))
+    }
+
+    /// From now on the job's slots are skipped. The pause itself is kept by the state.
+    pub async fn pause(&self, job: JobName, reason: String) {
+        self.ask(|reply| Command::Pause { job, reason, reply }).await.unwrap_or_default();
+    }
+
+    /// The job's slots count again.
+    pub async fn resume(&self, job: JobName) {
+        self.ask(|reply| Command::Resume { job, reply }).await.unwrap_or_default();
+    }
+
+    /// Swaps the set of jobs; `facts` are those of jobs that were not in the old set.
+    pub async fn replace(&self, jobs: Jobs, facts: BTreeMap<JobName, JobFacts>) {
+        self.ask(|reply| Command::Replace { jobs, facts, reply }).await.unwrap_or_default();
+    }
+
+    /// What the scheduler knows right now; nothing once it has stopped.
+    pub async fn view(&self) -> Option<View> {
+        self.ask(|reply| Command::View { reply }).await
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+        let (reply, answer) = oneshot::channel();
+        self.0.send(command(reply)).await.ok()?;
+        answer.await.ok()
+    }
+}
+
+/// Waits, claims, starts, joins.
+pub struct Scheduler {
+    planner: Planner,
+    jobs: BTreeMap<JobName, Arc<Job>>,
+    coordinator: Arc<dyn Coordinator>,
+    perform: Arc<dyn Perform>,
+    clock: SharedClock,
+    commands: mpsc::Receiver<Command>,
+    runs: JoinSet<(Granted, Ended)>,
+    /// Runs by task, so that one that panics still closes its slot.
+    tasks: HashMap<tokio::task::Id, Granted>,
+    waiters: HashMap<Slot, oneshot::Sender<Ended>>,
+    /// Batches still to be written, in order; nothing overtakes.
+    unwritten: VecDeque<LedgerBatch>,
+    stuck: Option<String>,
+    stop_runs: watch::Sender<bool>,
+}
+
+impl Scheduler {
+    /// Takes up the jobs where the ledger says the last process left them. Nothing starts before [`Scheduler::run`].
+    #[must_use]
+    pub fn new(
+        jobs: &Jobs,
+        facts: &BTreeMap<JobName, JobFacts>,
+        coordinator: Arc<dyn Coordinator>,
+        perform: Arc<dyn Perform>,
+        clock: SharedClock,
+    ) -> (Self, SchedulerHandle) {
+        let (sender, commands) = mpsc::channel(64);
+        let (planner, plan) = Planner::start(jobs, facts, clock.now());
+        let mut scheduler = Self {
+            planner,
+            jobs: shared(jobs),
+            coordinator,
+            perform,
+            clock,
+            commands,
+            runs: JoinSet::new(),
+            tasks: HashMap::new(),
+            waiters: HashMap::new(),
+            unwritten: VecDeque::new(),
+            stuck: None,
+            stop_runs: watch::Sender::new(false),
+        };
+        scheduler.take(plan, Vec::new());
+        (scheduler, SchedulerHandle(sender))
+    }
+
+    /// Runs until `shutdown` turns true; then waits `drain` for running jobs, and cuts off what still runs.
+    pub async fn run(mut self, mut shutdown: watch::Receiver<bool>, drain: Duration) {
+        loop {
+            let plan = self.planner.on_timer(self.clock.now());
+            self.take(plan, Vec::new());
+            self.write().await;
+            let wake = self.sleep_until();
+            tokio::select! {
+                biased;
+                changed = shutdown.wait_for(|stop| *stop) => {
+                    drop(changed);
+                    break;
+                }
+                Some(joined) = self.runs.join_next_with_id() => self.joined(joined),
+                Some(command) = self.commands.recv() => self.obey(command),
+                () = tokio::time::sleep_until(wake) => {}
+            }
+        }
+        self.drain(drain).await;
+    }
+
+    async fn drain(mut self, drain: Duration) {
+        self.planner.stop();
+        let running = self.runs.len();
+        if running > 0 {
+            tracing::info!(running, drain_seconds = drain.as_secs(), "waiting for running jobs to end");
+        }
+        self.join_until(Instant::now() + drain).await;
+        if !self.runs.is_empty() {
+            tracing::warn!(running = self.runs.len(), "the drain time is over; cutting off what still runs");
+            self.stop_runs.send_replace(true);
+            self.join_until(Instant::now() + LAST_CALL).await;
+            self.runs.abort_all();
+            self.join_until(Instant::now() + LAST_CALL).await;
+        }
+        self.write().await;
+        if !self.unwritten.is_empty() {
+            tracing::error!("the ledger could not be written at the end; the next start will see interrupted slots");
+        }
+    }
+
+    async fn join_until(&mut self, until: Instant) {
+        while let Ok(Some(joined)) = tokio::time::timeout_at(until, self.runs.join_next_with_id()).await {
+            self.joined(joined);
+            self.write().await;
+        }
+    }
+
+    fn sleep_until(&self) -> Instant {
+        let longest = Instant::now() + LONGEST_SLEEP;
+        if !self.unwritten.is_empty() {
+            return longest;
+        }
+        let Some(wake) = self.planner.wake() else { return longest };
+        let until = (wake - self.clock.now()).to_std().unwrap_or(Duration::ZERO);
+        longest.min(Instant::now() + until)
+    }
+
+    /// Queues what a plan says, with the closings that belong into the same batch.
+    fn take(&mut self, plan: Plan, closings: Vec<Closing>) {
+        if let Some(step) = plan.clock_step {
+            metrics::counter!(telemetry::CLOCK_STEPS).increment(1);
+            tracing::warn!(step_seconds = step.num_seconds(), "the clock stepped, or the process stood still");
+        }
+        if plan.entries.is_empty() && plan.starts.is_empty() && closings.is_empty() {
+            return;
+        }
+        let claims = plan.starts.into_iter().map(|start| Claim { slot: start.slot, cause: start.cause }).collect();
+        self.unwritten.push_back(LedgerBatch { closings, entries: plan.entries, claims });
+    }
+
+    /// Writes what is queued and starts what was claimed.
+    async fn write(&mut self) {
+        while let Some(batch) = self.unwritten.front() {
+            match self.coordinator.write(batch.clone()).await {
+                Ok(claimed) => {
+                    if self.stuck.take().is_some() {
+                        tracing::info!("the ledger can be written again");
+                    }
+                    if let Some(batch) = self.unwritten.pop_front() {
+                        telemetry::count_slots(&batch.entries);
+                    }
+                    for claimed in claimed {
+                        self.claimed(claimed);
+                    }
+                }
+                Err(error) => {
+                    if self.stuck.is_none() {
+                        tracing::error!(%error, "the ledger can't be written: no run is started until it can");
+                    }
+                    self.stuck = Some(error.to_string());
+                    return;
+                }
+            }
+        }
+    }
+
+    fn claimed(&mut self, claimed: Claimed) {
+        let granted = match claimed {
+            Claimed::Granted(granted) => granted,
+            Claimed::Refused { slot, why } => {
+                tracing::debug!(%slot, why, "not run again");
+                self.planner.on_refused(&slot);
+                return;
+            }
+        };
+        let Some(job) = self.jobs.get(&granted.slot.job).cloned() else {
+            // Removed between the plan and the claim: its slot is closed, not forgotten.
+            self.ended(granted, Ended::interrupted("the job was removed"));
+            return;
+        };
+        let lateness = (self.clock.now() - granted.slot.at).to_std().unwrap_or_default();
+        telemetry::run_started(&granted, lateness);
+        let run = self.perform.perform(job, granted.clone(), self.stop_runs.subscribe());
+        let task = {
+            let granted = granted.clone();
+            self.runs.spawn(async move { (granted, run.await) })
+        };
+        self.tasks.insert(task.id(), granted);
+    }
+
+    fn joined(&mut self, joined: Result<(tokio::task::Id, (Granted, Ended)), tokio::task::JoinError>) {
+        match joined {
+            Ok((id, (granted, ended))) => {
+                self.tasks.remove(&id);
+                self.ended(granted, ended);
+            }
+            Err(error) => {
+                let Some(granted) = self.tasks.remove(&error.id()) else { return };
+                let ended = if error.is_panic() {
+                    tracing::error!(slot = %granted.slot, "a run broke off with a defect in this program");
+                    Ended {
+                        outcome: Outcome::Failed,
+                        counts: Counts::default(),
+                        message: Some("the run broke off with a defect in this program; the log says where".to_owned()),
+                    }
+                } else {
+                    Ended::interrupted("cut off at shutdown")
+                };
+                self.ended(granted, ended);
+            }
+        }
+    }
+
+    fn ended(&mut self, granted: Granted, ended: Ended) {
+        telemetry::run_ended(&granted, ended.outcome, &ended.counts);
+        let now = self.clock.now();
+        let plan = self.planner.on_finished(&granted.slot, ended.outcome, granted.attempt, now);
+        if let Some(waiter) = self.waiters.remove(&granted.slot) {
+            // Nobody may be waiting any more; that is their choice.
+            waiter.send(ended.clone()).unwrap_or_default();
+        }
+        let Ended { outcome, counts, message } = ended;
+        self.take(plan, vec![Closing { granted, outcome, counts, message }]);
+    }
+
+    fn obey(&mut self, command: Command) {
+        let now = self.clock.now();
+        // Who asked may have gone away meanwhile; the command holds all the same.
+        match command {
+            Command::Trigger { job, again, reply } => {
+                let triggered = match self.jobs.get(&job) {
+                    None => Err(Refusal::Unknown(job)),
+                    Some(job) => self.planner.trigger(job, again, now),
+                };
+                let answer = triggered.map(|(slot, plan)| {
+                    let (sender, ended) = oneshot::channel();
+                    self.waiters.insert(slot.clone(), sender);
+                    self.take(plan, Vec::new());
+                    Triggered { slot, ended }
+                });
+                reply.send(answer).unwrap_or_default();
+            }
+            Command::Pause { job, reason, reply } => {
+                self.planner.pause(&job, &reason);
+                reply.send(()).unwrap_or_default();
+            }
+            Command::Resume { job, reply } => {
+                self.planner.resume(&job);
+                reply.send(()).unwrap_or_default();
+            }
+            Command::Replace { jobs, facts, reply } => {
+                let plan = self.planner.replace(&jobs, &facts, now);
+                self.jobs = shared(&jobs);
+                self.take(plan, Vec::new());
+                reply.send(()).unwrap_or_default();
+            }
+            Command::View { reply } => {
+                let next = self.jobs.keys().filter_map(|job| Some((job.clone(), self.planner.next_slot(job)?)));
+                let view = View {
+                    next: next.collect(),
+                    running: self.planner.running().collect(),
+                    stuck: self.stuck.clone(),
+                };
+                reply.send(view).unwrap_or_default();
+            }
+        }
+    }
+}
+
+fn shared(jobs: &Jobs) -> BTreeMap<JobName, Arc<Job>> {
+    jobs.iter().map(|(name, job)| (name.clone(), Arc::new(job.clone()))).collect()
+}

@@ -120,6 +120,10 @@ pub trait Checkpoint: Send {
     ) -> BoxFuture<'a, Result<(), Failure>>;
     /// The records that are gone from the source, asked once it has been read to its end.
     fn gone(&mut self) -> BoxFuture<'_, Result<Vec<Record>, Failure>>;
+    /// What an operator should know of a run that reached its end without having done all it should.
+    fn note(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Why a run can't go on, by what can be done about it.

@@ -1,1 +1,26 @@
-//! To be written.
+//! The ERP's end: SQL databases. [`SqlSource`] reads the rows of a job's query, [`SqlSink`] upserts what was pulled,
+//! one transaction a page. Three dialects, SQLite, PostgreSQL and MariaDB/MySQL, each through its own driver: a common
+//! denominator would lose types, and with them digits.
+//!
+//! Promises: the ERP is only ever read in a read-only session; a number keeps its digits both ways or its record is
+//! rejected; no error carries the database's address. Session time zones are UTC, so a query's `now()` is UTC too.
+//! What is delivered twice, and what was delivered before, is left to `transfer`.
+
+mod cell;
+mod check;
+mod database;
+mod failure;
+mod row;
+mod session;
+mod sink;
+mod source;
+mod spool;
+mod table;
+
+pub use check::{check_read, check_write};
+pub use database::Database;
+pub use sink::SqlSink;
+pub use source::SqlSource;
+
+#[cfg(test)]
+mod tests;

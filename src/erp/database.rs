@@ -1,0 +1,146 @@
+//! A database of the ERP and the connections to it. Each run opens its own connection and closes it at its end: an
+//! interrupted run then never leaves half a result or an open transaction behind for the next one, and a database
+//! that was restarted is simply connected to again. A limit keeps the daemon from using up the server's connections.
+
+use super::failure::failure;
+use super::session::{Connection, Session, StopOnDrop};
+use crate::connection::{Dialect, SqlConnection};
+use crate::transfer::{Class, Failure};
+use secrecy::ExposeSecret;
+use sqlx::ConnectOptions;
+use sqlx::mysql::MySqlConnectOptions;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+
+/// Connections to one database at the same time.
+const CONNECTIONS: usize = 8;
+
+/// How long SQLite waits for a lock that another program holds.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a connection may take to be opened.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// A database of the ERP; cheap to clone.
+#[derive(Clone)]
+pub struct Database {
+    address: Arc<Address>,
+    connections: Arc<Semaphore>,
+    statement_timeout: Duration,
+}
+
+enum Address {
+    Sqlite(SqliteConnectOptions),
+    Postgres(PgConnectOptions),
+    Mysql(MySqlConnectOptions),
+}
+
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// The database refuses every write.
+    Read,
+    /// Upserts, in transactions.
+    Write,
+}
+
+impl Database {
+    /// Takes the address apart; nothing is connected before the first run.
+    ///
+    /// # Errors
+    /// [`Class::Config`] if the address can't be understood. The message never repeats it.
+    pub fn open(connection: &SqlConnection) -> Result<Self, Failure> {
+        let url = connection.url.expose_secret();
+        let address = match connection.dialect {
+            // SQLite's own defaults, and no opinion on the journal: the file belongs to the ERP.
+            Dialect::Sqlite => url.parse::<SqliteConnectOptions>().map(|options| {
+                let options = options.busy_timeout(BUSY_TIMEOUT).foreign_keys(false);
+                Address::Sqlite(options.disable_statement_logging())
+            }),
+            Dialect::Postgres => url.parse::<PgConnectOptions>().map(|options| {
+                Address::Postgres(options.application_name("cadenced").disable_statement_logging())
+            }),
+            // The server's own SQL mode decides what `||` means in a query.
+            Dialect::Mysql => url.parse::<MySqlConnectOptions>().map(|options| {
+                let options = options.pipes_as_concat(false).no_engine_substitution(false);
+                Address::Mysql(options.disable_statement_logging())
+            }),
+        };
+        let address = address.map_err(|_| {
+            Failure::new(
+                Class::Config,
+                "the database address can't be understood; special characters in a user or password are \
+                 written percent-encoded (`@` as %40)",
+            )
+        })?;
+        Ok(Self {
+            address: Arc::new(address),
+            connections: Arc::new(Semaphore::new(CONNECTIONS)),
+            statement_timeout: connection.statement_timeout,
+        })
+    }
+
+    /// Opens a connection for one run, waiting for a free one first.
+    pub(super) async fn connect(&self, access: Access) -> Result<Session, Failure> {
+        let all_used = || Failure::new(Class::Transient, "all connections to the database are in use");
+        let permit =
+            tokio::time::timeout(self.statement_timeout, Arc::clone(&self.connections).acquire_owned())
+                .await
+                .map_err(|_| all_used())?
+                .map_err(|_| all_used())?;
+        let connection = tokio::time::timeout(CONNECT_TIMEOUT, self.establish(access))
+            .await
+            .map_err(|_| Failure::new(Class::Transient, "the database did not answer in time"))?
+            .map_err(|error| failure(error, "no connection to the database"))?;
+        Ok(Session::new(connection, self.statement_timeout, permit))
+    }
+
+    async fn establish(&self, access: Access) -> sqlx::Result<Connection> {
+        let mut connection = match &*self.address {
+            Address::Sqlite(options) => {
+                let options = match access {
+                    Access::Read => options.clone().pragma("query_only", "on"),
+                    Access::Write => options.clone(),
+                };
+                let mut connection = options.connect().await?;
+                let stop = StopOnDrop::default();
+                let go_on = stop.go_on();
+                connection.lock_handle().await?.set_progress_handler(10_000, go_on);
+                return Ok(Connection::Sqlite { connection, _stop: stop });
+            }
+            Address::Postgres(options) => Connection::Postgres(options.connect().await?),
+            Address::Mysql(options) => Connection::Mysql(options.connect().await?),
+        };
+        match connection.dialect() {
+            Dialect::Postgres => {
+                // What is left here to the role's own settings would change how values are written as text.
+                let millis = self.statement_timeout.as_millis();
+                let set = format!(
+                    "set bytea_output = 'hex'; set intervalstyle = 'iso_8601'; set statement_timeout = {millis}"
+                );
+                connection.run(&set).await?;
+            }
+            // Without the strict mode, a value that doesn't fit is cut silently.
+            Dialect::Mysql if access == Access::Write => {
+                connection.run("set session sql_mode = concat(@@sql_mode, ',STRICT_ALL_TABLES')").await?;
+            }
+            _ => {}
+        }
+        Ok(connection)
+    }
+}
+
+impl fmt::Debug for Database {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dialect = match *self.address {
+            Address::Sqlite(_) => Dialect::Sqlite,
+            Address::Postgres(_) => Dialect::Postgres,
+            Address::Mysql(_) => Dialect::Mysql,
+        };
+        f.debug_struct("Database").field("dialect", &dialect).finish_non_exhaustive()
+    }
+}

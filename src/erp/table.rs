@@ -1,0 +1,254 @@
+//! The table a pull writes to, as the database describes it, and the upsert statements for it.
+
+use super::cell::Kind;
+use super::failure::failure;
+use super::session::{Connection, Session};
+use crate::connection::Dialect;
+use crate::job::Write;
+use crate::transfer::{Class, Failure};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A table that exists and can be upserted into by its key.
+pub(super) struct Table {
+    pub(super) dialect: Dialect,
+    /// Quoted, with its schema.
+    quoted: String,
+    /// As the job names it.
+    pub(super) name: String,
+    pub(super) columns: Vec<Column>,
+    /// Which of the columns identify a row.
+    pub(super) key: BTreeSet<usize>,
+    /// Unique indexes on other columns than the key's.
+    others: Vec<BTreeSet<usize>>,
+}
+
+/// A column that can be written.
+pub(super) struct Column {
+    pub(super) name: String,
+    pub(super) kind: Kind,
+    /// How PostgreSQL makes the value of a text parameter, with `$` for it.
+    cast: String,
+}
+
+/// How well a field's name fits a column's; less is better.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Fit {
+    Exact,
+    Case,
+    Words,
+}
+
+impl Table {
+    /// Looks the table up and makes sure that an upsert by the job's key is one.
+    pub(super) async fn find(session: &mut Session, write: &Write) -> Result<Self, Failure> {
+        let limit = session.statement_timeout();
+        Session::within(limit, Self::look_up(&mut session.connection, write)).await?
+    }
+
+    async fn look_up(connection: &mut Connection, write: &Write) -> Result<Self, Failure> {
+        let name = write.table.clone();
+        let failed = |error| failure(error, &format!("table `{name}` can't be looked up"));
+        let config = |problem: String| Failure::new(Class::Config, problem);
+        let dialect = connection.dialect();
+        let (schema, bare) = name.split_once('.').unwrap_or(("", &name));
+        let quoted = match schema {
+            "" => quote(dialect, bare),
+            schema => format!("{}.{}", quote(dialect, schema), quote(dialect, bare)),
+        };
+        let (columns_sql, indexes_sql) = questions(dialect);
+        let about: &[&str] = match dialect {
+            Dialect::Sqlite => &[bare, if schema.is_empty() { "main" } else { schema }],
+            Dialect::Postgres => &[&quoted],
+            Dialect::Mysql => &[schema, bare],
+        };
+        let found = connection.ask(columns_sql, about).await.map_err(failed)?;
+        let columns: Vec<Column> = found
+            .into_iter()
+            .map(|row| match <[String; 3]>::try_from(row) {
+                Ok([name, kind, cast]) => Column { name, kind: self::kind(dialect, &kind), cast },
+                Err(_) => Column { name: String::new(), kind: Kind::Plain, cast: String::new() },
+            })
+            .collect();
+        if columns.is_empty() {
+            return Err(config(format!("there is no table `{name}`")));
+        }
+        let position = |wanted: &str| {
+            let fit = |i: &usize| fit(wanted, &columns[*i].name).filter(|fit| *fit < Fit::Words);
+            (0..columns.len()).filter(|i| fit(i).is_some()).min_by_key(fit)
+        };
+        let key: BTreeSet<usize> = write
+            .upsert_by
+            .iter()
+            .map(|wanted| {
+                position(wanted).ok_or_else(|| {
+                    config(format!("table `{name}` has no column `{wanted}`, which `upsert-by` names"))
+                })
+            })
+            .collect::<Result<_, _>>()?;
+
+        let mut indexes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for row in connection.ask(indexes_sql, about).await.map_err(failed)? {
+            if let Ok([index, column]) = <[String; 2]>::try_from(row) {
+                indexes.entry(index).or_default().push(column);
+            }
+        }
+        // An index on an expression or on a part of a column names no column, and is none of ours.
+        let exact = |column: &String| columns.iter().position(|known| known.name == *column);
+        let indexes: Vec<BTreeSet<usize>> =
+            indexes.into_values().filter_map(|names| names.iter().map(exact).collect()).collect();
+        if !indexes.contains(&key) {
+            let names: Vec<_> = key.iter().map(|i| quote(dialect, &columns[*i].name)).collect();
+            let names = names.join(", ");
+            return Err(config(format!(
+                "table `{name}` has no unique index on ({names}), which `upsert-by` needs to find a row again; \
+                 create one: create unique index cadenced_key on {quoted} ({names})"
+            )));
+        }
+        let others = indexes.into_iter().filter(|index| !index.is_superset(&key)).collect();
+        Ok(Self { dialect, quoted, name, columns, key, others })
+    }
+
+    /// Where a field goes: the column of its name, else the one whose name differs in case only, else in case,
+    /// underscores and hyphens only.
+    pub(super) fn column_for(&self, field: &str) -> Option<(usize, Fit)> {
+        let fits = self.columns.iter().enumerate();
+        fits.filter_map(|(i, column)| Some((i, fit(field, &column.name)?))).min_by_key(|(_, fit)| *fit)
+    }
+
+    /// The statement that inserts these columns or, where the key is there already, updates them.
+    ///
+    /// # Errors
+    /// MySQL's upsert can't be told which unique index it is about: where these columns could collide on another one,
+    /// it would overwrite a different row, and is not built.
+    pub(super) fn upsert(&self, written: &BTreeSet<usize>) -> Result<String, Failure> {
+        let quoted = |i: &usize| quote(self.dialect, &self.columns[*i].name);
+        let listed = |columns: &mut dyn Iterator<Item = String>| columns.collect::<Vec<_>>().join(", ");
+        let names = listed(&mut written.iter().map(quoted));
+        let values = listed(&mut written.iter().enumerate().map(|(n, i)| match self.dialect {
+            Dialect::Postgres => self.columns[*i].cast.replace('$', &format!("${}", n + 1)),
+            _ => "?".to_owned(),
+        }));
+        let insert = format!("insert into {} ({names}) values ({values})", self.quoted);
+        let key = listed(&mut self.key.iter().map(quoted));
+        let mut updated = written.difference(&self.key).map(quoted).peekable();
+        Ok(match self.dialect {
+            Dialect::Mysql => {
+                if let Some(other) = self.others.iter().find(|other| other.is_subset(written)) {
+                    let other = listed(&mut other.iter().map(quoted));
+                    return Err(Failure::new(
+                        Class::Config,
+                        format!(
+                            "table `{}` has a second unique index, on ({other}): with MySQL a record that collides \
+                             there would overwrite a different row; drop the index or map the column to nothing",
+                            self.name
+                        ),
+                    ));
+                }
+                // With nothing to update, the key is set to itself: `insert ignore` would hide errors too.
+                let set = match updated.peek() {
+                    Some(_) => listed(&mut updated.map(|name| format!("{name} = values({name})"))),
+                    None => listed(&mut self.key.iter().map(quoted).map(|name| format!("{name} = {name}"))),
+                };
+                format!("{insert} on duplicate key update {set}")
+            }
+            _ if updated.peek().is_none() => format!("{insert} on conflict ({key}) do nothing"),
+            _ => {
+                let set = listed(&mut updated.map(|name| format!("{name} = excluded.{name}")));
+                format!("{insert} on conflict ({key}) do update set {set}")
+            }
+        })
+    }
+}
+
+/// What is asked for a table's columns (name, type, cast) and for its unique indexes (index, column).
+fn questions(dialect: Dialect) -> (&'static str, &'static str) {
+    match dialect {
+        Dialect::Sqlite => (
+            "select name, type, '' from pragma_table_xinfo(?1, ?2) where hidden = 0 order by cid",
+            "select '', name from pragma_table_xinfo(?1, ?2) where pk > 0
+             union all
+             select list.name, info.name from pragma_index_list(?1, ?2) as list, pragma_index_info(list.name, ?2) as info
+             where list.\"unique\" = 1 and list.partial = 0",
+        ),
+        // A domain is cast to its base type and a type never to a length: an explicit cast to varchar(2) cuts
+        // silently, while the assignment that follows refuses. A time stamp without zone gets UTC.
+        Dialect::Postgres => (
+            "select a.attname::text, b.typname::text,
+                    case when b.typname = 'bytea' then 'decode($, ''base64'')'
+                         when b.typname = 'timestamp' then '$::timestamptz::timestamp'
+                         else '$::' || quote_ident(n.nspname) || '.' || quote_ident(b.typname) end
+             from pg_catalog.pg_attribute a
+             join pg_catalog.pg_type t on t.oid = a.atttypid
+             join pg_catalog.pg_type b on b.oid = case t.typtype when 'd' then t.typbasetype else t.oid end
+             join pg_catalog.pg_namespace n on n.oid = b.typnamespace
+             where a.attrelid = to_regclass($1) and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
+             order by a.attnum",
+            "select i.indexrelid::text, a.attname::text
+             from pg_catalog.pg_index i
+             join pg_catalog.pg_attribute a
+               on a.attrelid = i.indrelid and a.attnum = any ((i.indkey::int2[])[0:i.indnkeyatts - 1])
+             where i.indrelid = to_regclass($1) and i.indisunique and i.indimmediate and i.indisvalid
+               and i.indpred is null and i.indexprs is null",
+        ),
+        Dialect::Mysql => (
+            "select column_name, lower(data_type), '' from information_schema.columns
+             where table_schema = coalesce(nullif(?, ''), database()) and table_name = ?
+               and coalesce(generation_expression, '') = ''
+             order by ordinal_position",
+            "select index_name, case when sub_part is null then column_name else '' end
+             from information_schema.statistics
+             where table_schema = coalesce(nullif(?, ''), database()) and table_name = ? and non_unique = 0",
+        ),
+    }
+}
+
+fn kind(dialect: Dialect, declared: &str) -> Kind {
+    let declared = declared.to_ascii_lowercase();
+    match dialect {
+        // The rules of column affinity, in their order: <https://www.sqlite.org/datatype3.html#determination_of_column_affinity>.
+        Dialect::Sqlite => {
+            let has = |parts: &[&str]| parts.iter().any(|part| declared.contains(part));
+            if has(&["int"]) {
+                Kind::IntegerOrFloat
+            } else if has(&["char", "clob", "text"]) || declared.is_empty() {
+                Kind::Plain
+            } else if has(&["blob"]) {
+                Kind::Bytes
+            } else if has(&["real", "floa", "doub"]) {
+                Kind::Float
+            } else {
+                Kind::IntegerOrFloat
+            }
+        }
+        Dialect::Postgres => match declared.as_str() {
+            "int2" | "int4" | "int8" | "numeric" | "float4" | "float8" => Kind::Number,
+            "bytea" => Kind::Bytes,
+            "json" | "jsonb" => Kind::Json,
+            _ => Kind::Plain,
+        },
+        Dialect::Mysql => match declared.as_str() {
+            "json" => Kind::Json,
+            "datetime" | "timestamp" => Kind::Instant,
+            "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => Kind::Bytes,
+            _ => Kind::Plain,
+        },
+    }
+}
+
+fn fit(field: &str, column: &str) -> Option<Fit> {
+    let words = |name: &str| name.replace(['_', '-'], "").to_lowercase();
+    if field == column {
+        Some(Fit::Exact)
+    } else if field.to_lowercase() == column.to_lowercase() {
+        Some(Fit::Case)
+    } else {
+        (words(field) == words(column)).then_some(Fit::Words)
+    }
+}
+
+fn quote(dialect: Dialect, name: &str) -> String {
+    match dialect {
+        Dialect::Mysql => format!("`{}`", name.replace('`', "``")),
+        _ => format!("\"{}\"", name.replace('"', "\"\"")),
+    }
+}

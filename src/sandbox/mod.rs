@@ -1,1 +1,37 @@
-//! To be written.
+//! Simulated platforms and a sample ERP, for `cadenced demo` and the tests.
+//!
+//! The platforms are written from their contracts alone and share no code with the client side: a misreading
+//! there must not be repeated here. They refuse what the contract refuses, and can be told to misbehave in the ways
+//! real platforms do ([`Fault`], [`Totals`], [`Sort`], hooks between pages). Only `cli` and the tests use them.
+//!
+//! Every platform runs on a thread of its own with its own runtime, so a test may pause its time, block, or kill
+//! the daemon under test without disturbing the other end. Handles are cheap clones; dropping the last one stops
+//! the platform.
+
+/// Simulated B2Market: login and orders.
+pub mod b2market;
+/// The demo's source of life: orders, edits and stock movements that keep coming.
+pub mod demo;
+/// A small trading ERP in SQLite.
+pub mod erp;
+/// Simulated ONe: stocks of warehouses.
+pub mod one;
+
+mod clock;
+mod fault;
+mod requests;
+mod wire;
+
+pub use b2market::{B2Market, Sort, Totals};
+pub use clock::Clock;
+pub use fault::{Fault, Hold};
+pub use one::One;
+pub use requests::{Request, Violation};
+pub use wire::{Wire, WireOptions};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks what only short, panic-free sections change; a test that panicked elsewhere must not hide its own message.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,314 @@
+//! Simulated B2Market: login and the reading of orders (B2Market contract §2–§5, §8).
+//!
+//! It refuses what the contract refuses: no or an expired token (403), a missing or misspelt `date` (400), pages that
+//! are no numbers (400). Where the contract leaves the answer open, [`Options`] and the switches play each of them.
+
+mod login;
+mod order;
+mod orders;
+mod routes;
+
+use super::lock;
+use super::wire::{ServerThread, Wire, WireOptions};
+use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
+use login::Tokens;
+use orders::{Edit, Orders};
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// How a B2Market is set up.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Port, clock and quotas.
+    pub wire: WireOptions,
+    /// The one user's name.
+    pub username: String,
+    /// … and password.
+    pub password: String,
+    /// How long a token is good for.
+    pub token_lifetime: Duration,
+    /// The zone of the zone-less times it prints and reads.
+    pub zone: Tz,
+    /// What the content of the orders is made from: equal seeds make equal orders.
+    pub seed: u64,
+    /// The largest page it serves, whatever `pageSize` says.
+    pub max_page_size: usize,
+    /// The order of the rows of `updatedFrom`.
+    pub sort: Sort,
+    /// What its pagination block says.
+    pub totals: Totals,
+    /// Whether `getOrder` answers an unknown id with 404; otherwise with an empty list.
+    pub unknown_id_is_404: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            wire: WireOptions::default(),
+            username: "erp".to_owned(),
+            password: "b2m-secret".to_owned(),
+            token_lifetime: Duration::from_secs(7200),
+            zone: chrono_tz::Europe::Madrid,
+            seed: 1,
+            max_page_size: 100,
+            sort: Sort::UpdatedAscending,
+            totals: Totals::Exact,
+            unknown_id_is_404: false,
+        }
+    }
+}
+
+/// The order of the rows of `updatedFrom`; the contract names none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sort {
+    /// By `updatedAt`, oldest first; within a second by id.
+    UpdatedAscending,
+    /// By `updatedAt`, newest first.
+    UpdatedDescending,
+    /// By id.
+    Id,
+}
+
+/// What the pagination block says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Totals {
+    /// The truth.
+    Exact,
+    /// One item more than there is, on every page.
+    OneTooHigh,
+    /// No `totalItems` and no `totalPages`, only `nextPageUrl`.
+    Missing,
+}
+
+/// A running B2Market. Clones are handles to the same one; it stops with the last of them.
+#[derive(Debug, Clone)]
+pub struct B2Market {
+    /// Its address, request log, faults and clock.
+    pub wire: Wire,
+    platform: Arc<Platform>,
+    thread: Option<Arc<Mutex<Option<ServerThread>>>>,
+}
+
+#[derive(Debug)]
+struct Platform {
+    username: String,
+    password: String,
+    unknown_id_is_404: bool,
+    state: Mutex<State>,
+}
+
+struct State {
+    tokens: Tokens,
+    orders: Orders,
+    max_page_size: usize,
+    sort: Sort,
+    totals: Totals,
+    hooks: Vec<(usize, Hook)>,
+}
+
+type Hook = Box<dyn FnOnce(&B2Market) + Send>;
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State").field("orders", &self.orders.len()).finish_non_exhaustive()
+    }
+}
+
+impl B2Market {
+    /// Starts one on 127.0.0.1.
+    ///
+    /// # Errors
+    /// When the port is taken or the thread can't be started.
+    pub fn start(options: Options) -> std::io::Result<Self> {
+        let (wire, listener) = Wire::bind(&options.wire)?;
+        let platform = Arc::new(Platform {
+            username: options.username,
+            password: options.password,
+            unknown_id_is_404: options.unknown_id_is_404,
+            state: Mutex::new(State {
+                tokens: Tokens::new(options.token_lifetime),
+                orders: Orders::new(options.seed, options.zone),
+                max_page_size: options.max_page_size.max(1),
+                sort: options.sort,
+                totals: options.totals,
+                hooks: Vec::new(),
+            }),
+        });
+        let inside = Self { wire, platform, thread: None };
+        let thread = inside.wire.serve(listener, routes::routes(inside.clone()))?;
+        Ok(Self { thread: Some(Arc::new(Mutex::new(Some(thread)))), ..inside })
+    }
+
+    /// The base its endpoints are below: `http://127.0.0.1:port/api`.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}/api", self.wire.url())
+    }
+
+    /// Stops it and cuts its connections; its orders can still be read. From a hook this has no effect.
+    pub fn stop(&self) {
+        if let Some(thread) = &self.thread {
+            drop(lock(thread).take());
+        }
+    }
+
+    /// Adds `n` orders, the oldest updated a year ago and the newest an hour ago; their ids.
+    pub fn seed(&self, n: usize) -> Vec<String> {
+        let now = self.wire.clock().now();
+        self.seed_between(n, now - TimeDelta::days(365), now - TimeDelta::hours(1))
+    }
+
+    /// Adds `n` orders with `updatedAt` spread evenly over the time from `from` to `until`; all in one second, if
+    /// that is how they are given.
+    pub fn seed_between(&self, n: usize, from: DateTime<Utc>, until: DateTime<Utc>) -> Vec<String> {
+        let span = (until - from).num_seconds();
+        self.change(|orders| {
+            let steps = i64::try_from(n).unwrap_or(i64::MAX).saturating_sub(1).max(1);
+            (0..n)
+                .zip(0i64..)
+                .map(|(_, step)| {
+                    let offset = i128::from(span) * i128::from(step) / i128::from(steps);
+                    let at = from + TimeDelta::seconds(i64::try_from(offset).unwrap_or(0));
+                    orders.add(at, at, None)
+                })
+                .collect()
+        })
+    }
+
+    /// Adds `n` new orders now.
+    pub fn insert(&self, n: usize) -> Vec<String> {
+        let now = self.wire.clock().now();
+        self.change(|orders| (0..n).map(|_| orders.add(now, now, None)).collect())
+    }
+
+    /// Adds an order that becomes visible only now although it was dated so long ago: its transaction was slow.
+    pub fn late_commit(&self, dated_before: Duration) -> String {
+        let at = self.wire.clock().now() - delta(dated_before);
+        self.change(|orders| orders.add(at, at, None))
+    }
+
+    /// Adds an order dated so far in the future.
+    pub fn future_dated(&self, ahead: Duration) -> String {
+        let now = self.wire.clock().now();
+        self.change(|orders| orders.add(now, now + delta(ahead), None))
+    }
+
+    /// Adds a row that is served as this text, whatever it says; it is found and sorted by `updated_at`.
+    pub fn insert_raw(&self, updated_at: DateTime<Utc>, json: &str) -> String {
+        self.change(|orders| orders.add(updated_at, updated_at, Some(json.into())))
+    }
+
+    /// Changes the content of an order now (A → B). An id that isn't there changes nothing.
+    pub fn edit(&self, id: &str) {
+        self.edit_with(id, Edit::Forward);
+    }
+
+    /// Takes the last [`B2Market::edit`] back (B → A): the old content, dated now.
+    pub fn undo(&self, id: &str) {
+        self.edit_with(id, Edit::Back);
+    }
+
+    /// Dates an order now and leaves its content.
+    pub fn redate(&self, id: &str) {
+        self.edit_with(id, Edit::Date);
+    }
+
+    /// Sets `active` to false now.
+    pub fn withdraw(&self, id: &str) {
+        self.edit_with(id, Edit::Withdraw);
+    }
+
+    /// Edits `n` orders now, chosen at random but the same for the same seed and history; their ids.
+    pub fn touch(&self, n: usize) -> Vec<String> {
+        self.pick_and(n, Edit::Forward)
+    }
+
+    /// Dates `n` orders now and leaves their content; their ids.
+    pub fn redate_some(&self, n: usize) -> Vec<String> {
+        self.pick_and(n, Edit::Date)
+    }
+
+    /// Deletes an order without a trace.
+    pub fn remove(&self, id: &str) {
+        self.change(|orders| orders.remove(id));
+    }
+
+    /// Every order by its id, as it is served.
+    #[must_use]
+    pub fn orders(&self) -> BTreeMap<String, Value> {
+        lock(&self.platform.state).orders.documents()
+    }
+
+    /// How many orders there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        lock(&self.platform.state).orders.len()
+    }
+
+    /// Whether there is no order.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Makes every token issued so far invalid.
+    pub fn expire_tokens(&self) {
+        lock(&self.platform.state).tokens.clear();
+    }
+
+    /// Changes how long tokens issued from now on are good for.
+    pub fn set_token_lifetime(&self, lifetime: Duration) {
+        lock(&self.platform.state).tokens.lifetime = lifetime;
+    }
+
+    /// Changes the largest page it serves.
+    pub fn set_max_page_size(&self, rows: usize) {
+        lock(&self.platform.state).max_page_size = rows.max(1);
+    }
+
+    /// Changes the order of rows.
+    pub fn set_sort(&self, sort: Sort) {
+        lock(&self.platform.state).sort = sort;
+    }
+
+    /// Changes what the pagination block says.
+    pub fn set_totals(&self, totals: Totals) {
+        lock(&self.platform.state).totals = totals;
+    }
+
+    /// Calls `hook` once, after page `page` of `updatedFrom` was read and before it is answered: what it changes is
+    /// not on this page and may be on the next.
+    pub fn after_page(&self, page: usize, hook: impl FnOnce(&Self) + Send + 'static) {
+        lock(&self.platform.state).hooks.push((page, Box::new(hook)));
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Orders) -> T) -> T {
+        change(&mut lock(&self.platform.state).orders)
+    }
+
+    fn edit_with(&self, id: &str, edit: Edit) {
+        let now = self.wire.clock().now();
+        self.change(|orders| orders.edit(id, edit, now));
+    }
+
+    fn pick_and(&self, n: usize, edit: Edit) -> Vec<String> {
+        let now = self.wire.clock().now();
+        self.change(|orders| {
+            let ids = orders.pick(n);
+            for id in &ids {
+                orders.edit(id, edit, now);
+            }
+            ids
+        })
+    }
+}
+
+fn delta(by: Duration) -> TimeDelta {
+    TimeDelta::from_std(by).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,13 @@
-//! To be written.
+//! The platform's end: REST requests, auth, pages.
+//!
+//! [`Client`] sends: paced by the connection's quotas, proven by its auth, tried again where that can help.
+//! [`rows`] reads pages a row at a time.
+
+mod auth;
+mod client;
+mod request;
+pub mod rows;
+mod said;
+
+pub use client::Client;
+pub use request::{Answer, BadPath, Body, Request, expand_path};

@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 /// Connections to one database at the same time.
 const CONNECTIONS: usize = 8;
 
-/// How long SQLite waits for a lock that another program holds.
+/// How long SQLite waits for a lock that another program holds; half a statement's time where that is less.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How long a connection may take to be opened.
@@ -58,7 +58,9 @@ impl Database {
         let address = match connection.dialect {
             // SQLite's own defaults, and no opinion on the journal: the file belongs to the ERP.
             Dialect::Sqlite => url.parse::<SqliteConnectOptions>().map(|options| {
-                let options = options.busy_timeout(BUSY_TIMEOUT).foreign_keys(false);
+                let options = options
+                    .busy_timeout(BUSY_TIMEOUT.min(connection.statement_timeout / 2))
+                    .foreign_keys(false);
                 Address::Sqlite(options.disable_statement_logging())
             }),
             Dialect::Postgres => url.parse::<PgConnectOptions>().map(|options| {

@@ -10,8 +10,12 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Column, MySql, Row as _, Type, TypeInfo, ValueRef};
 
-/// A row, or why it can't be one: a value JSON has no form for.
-pub(super) type Row = Result<Map<String, Value>, String>;
+/// A row of a query.
+pub(super) struct Row {
+    pub(super) columns: Map<String, Value>,
+    /// Why a column is null here and not in the database: JSON has no form for its value.
+    pub(super) problem: Option<String>,
+}
 
 /// A row of SQLite, by what is stored: declared types are only hints there, so that a `BOOLEAN` is 0 or 1.
 pub(super) fn sqlite(row: &SqliteRow) -> Row {
@@ -78,15 +82,21 @@ pub(super) fn mysql(row: &MySqlRow) -> Row {
 }
 
 fn each_column<R: sqlx::Row>(row: &R, value: impl Fn(usize) -> sqlx::Result<Option<Value>>) -> Row {
-    let mut object = Map::with_capacity(row.len());
+    let mut columns = Map::with_capacity(row.len());
+    let mut problem = None;
     for column in row.columns() {
         let name = column.name();
-        let found = value(column.ordinal()).map_err(|error| format!("column `{name}`: {error}"))?;
-        let found =
-            found.ok_or_else(|| format!("column `{name}` holds a value that JSON has no form for"))?;
-        object.insert(name.to_owned(), found);
+        let found = value(column.ordinal()).unwrap_or_else(|error| {
+            problem = Some(format!("column `{name}`: {error}"));
+            Some(Value::Null)
+        });
+        let found = found.unwrap_or_else(|| {
+            problem = Some(format!("column `{name}` holds a value that JSON has no form for"));
+            Value::Null
+        });
+        columns.insert(name.to_owned(), found);
     }
-    Ok(object)
+    Row { columns, problem }
 }
 
 fn text(found: &[u8]) -> Option<Value> {

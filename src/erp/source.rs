@@ -7,6 +7,7 @@
 use super::Database;
 use super::database::Access;
 use super::failure::failure;
+use super::row::Row;
 use super::session::Session;
 use super::spool::{Line, Spool};
 use crate::job::map::plain_text;
@@ -85,11 +86,8 @@ impl Query {
         let mut number: u64 = 0;
         while let Some(row) = rows.try_next().await.map_err(failed)? {
             number += 1;
-            let line = match row {
-                Ok(row) => self.line(&row, number),
-                Err(reason) => reject(format!("row {number}"), &Map::new(), reason),
-            };
-            spool.push(&line.map_err(unwritable)?).await?;
+            let line = self.line(row, number).map_err(unwritable)?;
+            spool.push(&line).await?;
         }
         spool.finish().await?;
         Ok(spool)
@@ -118,22 +116,26 @@ impl Query {
     }
 
     /// Row `number`, counted from 1, as a record or as a rejected one.
-    fn line(&self, row: &Map<String, Value>, number: u64) -> serde_json::Result<Line> {
-        let key = match values(row, &self.key) {
-            Ok(key) => key.join("\u{1f}"),
-            Err(column) => {
-                return reject(format!("row {number}"), row, format!("the key column `{column}` is null"));
-            }
+    fn line(&self, row: Row, number: u64) -> serde_json::Result<Line> {
+        let Row { columns: row, problem } = row;
+        let key = values(&row, &self.key).map(|key| key.join("\u{1f}"));
+        let name = key.as_ref().map_or_else(|_| format!("row {number}"), String::clone);
+        if let Some(problem) = problem {
+            return reject(name, &row, problem);
+        }
+        let key = match key {
+            Ok(key) => key,
+            Err(column) => return reject(name, &row, format!("the key column `{column}` is null")),
         };
-        let group = match values(row, &self.group_by) {
+        let group = match values(&row, &self.group_by) {
             Ok(group) => group,
-            Err(column) => return reject(key, row, format!("the group-by column `{column}` is null")),
+            Err(column) => return reject(key, &row, format!("the group-by column `{column}` is null")),
         };
         let content = match &self.map {
-            None => to_raw_value(row)?,
-            Some(map) => match map.apply(row) {
+            None => to_raw_value(&row)?,
+            Some(map) => match map.apply(&row) {
                 Ok(record) => to_raw_value(&record)?,
-                Err(error) => return reject(key, row, error.to_string()),
+                Err(error) => return reject(key, &row, error.to_string()),
             },
         };
         Ok(Line { key, group, content, reason: None })

@@ -1,8 +1,69 @@
-//! Keeps the sandbox alive for `cadenced demo`: new orders, edited ones, stock that moves.
+//! The whole sandbox for `cadenced demo` and `cadenced sandbox`: both platforms and the ERP, started together and kept
+//! alive by new orders, edited ones and stock that moves.
 
-use super::{B2Market, erp};
+use super::{B2Market, One, b2market, erp, one};
 use sqlx::sqlite::SqlitePool;
+use std::path::Path;
 use std::time::Duration;
+
+/// How the whole is set up.
+#[derive(Debug, Clone, Default)]
+pub struct Setup {
+    /// The platform orders come from.
+    pub b2market: b2market::Options,
+    /// The platform stocks go to; it knows the ERP's warehouses besides its own.
+    pub one: one::Options,
+    /// The ERP's size.
+    pub erp: erp::Size,
+    /// Orders there are from the start.
+    pub orders: usize,
+}
+
+/// Both platforms and the ERP, running. They stop when this and every clone of its handles is gone.
+#[derive(Debug, Clone)]
+pub struct Sandbox {
+    /// The platform orders come from.
+    pub b2market: B2Market,
+    /// The platform stocks go to.
+    pub one: One,
+    /// The ERP's database.
+    pub erp: SqlitePool,
+}
+
+/// Why the sandbox can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A platform's port can't be had.
+    #[error("can't start the simulated {platform}; is its port taken?")]
+    Platform {
+        /// Which one.
+        platform: &'static str,
+        /// What the system says.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The ERP's file can't be written.
+    #[error("can't create the sample ERP")]
+    Erp(#[from] sqlx::Error),
+}
+
+impl Sandbox {
+    /// Starts everything; the ERP is, or becomes, the file `erp`.
+    ///
+    /// # Errors
+    /// When a port is taken or the file can't be written.
+    pub async fn start(erp: &Path, setup: Setup) -> Result<Self, StartError> {
+        let failed = |platform| move |source| StartError::Platform { platform, source };
+        let b2market = B2Market::start(setup.b2market).map_err(failed("B2Market"))?;
+        let one = One::start(setup.one).map_err(failed("ONe"))?;
+        let erp = erp::create(erp, setup.erp).await?;
+        for warehouse in 1..=setup.erp.warehouses {
+            one.add_warehouse(&format!("W{warehouse}"));
+        }
+        b2market.seed(setup.orders);
+        Ok(Self { b2market, one, erp })
+    }
+}
 
 /// How lively it is.
 #[derive(Debug, Clone, Copy)]
@@ -42,13 +103,26 @@ pub async fn live(b2market: B2Market, erp: SqlitePool, pace: Pace) -> Result<(),
 
 #[cfg(test)]
 mod tests {
+    use super::super::WireOptions;
     use super::*;
 
     #[tokio::test]
-    async fn orders_grow_to_the_limit_and_stock_keeps_moving() {
-        let b2market = B2Market::start(Default::default()).unwrap();
+    async fn a_taken_port_is_said_to_be_taken() {
         let directory = tempfile::tempdir().unwrap();
-        let erp = erp::create(&directory.path().join("erp.db"), erp::Size::default()).await.unwrap();
+        let first = One::start(one::Options::default()).unwrap();
+        let port = first.url().rsplit(':').next().unwrap().parse().unwrap();
+        let wire = WireOptions { port, ..WireOptions::default() };
+        let setup = Setup { one: one::Options { wire, ..Default::default() }, ..Setup::default() };
+        let error = Sandbox::start(&directory.path().join("erp.db"), setup).await.unwrap_err();
+        assert_eq!(error.to_string(), "can't start the simulated ONe; is its port taken?");
+    }
+
+    #[tokio::test]
+    async fn orders_grow_to_the_limit_and_stock_keeps_moving() {
+        let directory = tempfile::tempdir().unwrap();
+        let setup = Setup { orders: 1, ..Setup::default() };
+        let sandbox = Sandbox::start(&directory.path().join("erp.db"), setup).await.unwrap();
+        let Sandbox { b2market, erp, .. } = sandbox;
         let before = erp::quantities(&erp).await.unwrap();
         let pace = Pace { beat: Duration::from_millis(1), most_orders: 3, movements: 1 };
         let life = tokio::spawn(live(b2market.clone(), erp.clone(), pace));
@@ -56,10 +130,12 @@ mod tests {
             assert!(!life.is_finished());
             tokio::task::yield_now().await;
         }
-        // Three more turns add no fourth order.
-        let edits = b2market.orders();
-        while b2market.orders() == edits {
-            tokio::task::yield_now().await;
+        // Between two edits there is a turn for a new order; it is let pass.
+        for _ in 0..3 {
+            let before = b2market.orders();
+            while b2market.orders() == before {
+                tokio::task::yield_now().await;
+            }
         }
         assert_eq!(b2market.len(), 3);
         life.abort();

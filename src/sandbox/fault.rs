@@ -21,7 +21,7 @@ pub enum Fault {
         /// The body as it is.
         body: String,
     },
-    /// The proper answer's body breaks off half-way; what was asked for is done.
+    /// The proper answer's body breaks off half-way, if it has one; what was asked for is done.
     Truncated,
     /// The connection is reset; nothing is done.
     Reset,

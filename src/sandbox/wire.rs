@@ -58,8 +58,10 @@ struct Shared {
     faults: Faults,
     /// Counts changes of the request log, for those who wait on it.
     changes: watch::Sender<u64>,
-    largest_body: usize,
 }
+
+/// The largest request body taken, in bytes; more than 10,000 lines of stock need.
+const LARGEST_BODY: usize = 16 << 20;
 
 /// The thread a platform runs on; dropping it ends the thread and every connection.
 #[derive(Debug)]
@@ -80,7 +82,6 @@ impl Wire {
             requests: Mutex::new(Requests::new(options.log, &options.quotas)),
             faults: Faults::default(),
             changes: watch::Sender::new(0),
-            largest_body: 16 << 20,
         };
         Ok((Self(Arc::new(shared)), listener))
     }
@@ -97,7 +98,7 @@ impl Wire {
             Door(TcpListener::from_std(listener)?)
         };
         let service = routes
-            .layer(DefaultBodyLimit::max(self.0.largest_body))
+            .layer(DefaultBodyLimit::max(LARGEST_BODY))
             .layer(from_fn_with_state(self.clone(), pass))
             .into_make_service_with_connect_info::<Cut>();
         let (stop, stopped) = oneshot::channel();
@@ -172,7 +173,8 @@ impl Wire {
         lock(&self.0.requests).kept().iter().filter(|request| request.path.contains(path)).count()
     }
 
-    /// Returns once the log fulfils the condition; it is asked again whenever a request comes or is answered.
+    /// Returns once the log fulfils the condition; it is asked again whenever a request comes or is answered. The
+    /// condition must look at the log it is given only: asking the wire again would wait for itself.
     pub async fn wait_until(&self, condition: impl Fn(&VecDeque<Request>) -> bool) {
         // Subscribed before looking, so that no change falls between the two.
         let mut changes = self.0.changes.subscribe();
@@ -263,12 +265,14 @@ async fn truncated(response: Response, cut: &Cut) -> Response {
     const HEAD: usize = 110;
     let (head, body) = response.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap_or_default();
-    cut.after(HEAD + body.len() / 2);
+    if !body.is_empty() {
+        cut.after(HEAD + body.len() / 2);
+    }
     Response::from_parts(head, Body::from(body))
 }
 
-impl ServerThread {
-    fn end(&mut self) {
+impl Drop for ServerThread {
+    fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(thread) = self.thread.take()
             && thread.thread().id() != std::thread::current().id()
@@ -276,12 +280,6 @@ impl ServerThread {
             // A panic on that thread was already reported where it happened.
             let _ = thread.join();
         }
-    }
-}
-
-impl Drop for ServerThread {
-    fn drop(&mut self) {
-        self.end();
     }
 }
 

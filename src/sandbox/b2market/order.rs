@@ -23,7 +23,12 @@ const REMARKS: [&str; 4] =
 
 /// The status of an order; each revision has the next.
 pub(super) fn status(seed: u64, row: &Row) -> &'static str {
-    let first: usize = dice_for(seed, row.id).random_range(0..STATUSES.len());
+    next_status(&mut dice_for(seed, row.id), row)
+}
+
+/// The first throw of an order's dice is its first status.
+fn next_status(dice: &mut impl Rng, row: &Row) -> &'static str {
+    let first = dice.random_range(0..STATUSES.len());
     pick(&STATUSES, first + usize::try_from(row.revision).unwrap_or(0))
 }
 
@@ -50,12 +55,11 @@ pub(super) fn text(seed: u64, row: &Row) -> String {
     text
 }
 
-#[expect(clippy::too_many_lines, reason = "one order, field after field in the contract's sequence")]
+/// Field after field, in the contract's sequence.
 fn write(out: &mut String, seed: u64, row: &Row) -> std::fmt::Result {
     let mut dice = dice_for(seed, row.id);
     let id = row.id;
-    let status =
-        pick(&STATUSES, dice.random_range(0..STATUSES.len()) + usize::try_from(row.revision).unwrap_or(0));
+    let status = next_status(&mut dice, row);
     let company = dice.random_range(0..COMPANIES.len());
     let details: Vec<Detail> = (0..dice.random_range(1..=2))
         .map(|_| Detail {
@@ -79,7 +83,7 @@ fn write(out: &mut String, seed: u64, row: &Row) -> std::fmt::Result {
     let created = row.created.format("%Y-%m-%d %H:%M:%S");
     let updated = row.updated.format("%Y-%m-%d %H:%M:%S");
     let delivery = (row.created + TimeDelta::days(14)).format("%Y-%m-%d 00:00:00");
-    let remote = if id % 3 == 0 { format!("\"SO-{id}\"") } else { "null".to_owned() };
+    let remote = if id.is_multiple_of(3) { format!("\"SO-{id}\"") } else { "null".to_owned() };
 
     write!(
         out,
@@ -95,7 +99,7 @@ fn write(out: &mut String, seed: u64, row: &Row) -> std::fmt::Result {
         quoted(pick(&COMPANIES, company + 1)),
     )?;
     write!(out, r#""status":"{status}","season":"#)?;
-    if id % 4 == 0 {
+    if id.is_multiple_of(4) {
         out.push_str("null");
     } else {
         write!(out, r#"{{"id":"5","idRemote":"S5","description":"Otoño-Invierno"}}"#)?;

@@ -1,1 +1,5 @@
-//! To be written.
+//! Health, metrics and the control API.
+
+pub mod control;
+
+pub use control::{Answer, Control, Refusal};

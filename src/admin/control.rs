@@ -3,14 +3,14 @@
 
 use crate::job::Cursor;
 use crate::run::{Outcome, RunId, RunRecord};
+use crate::state;
 use crate::words::JobName;
-use bytes::Bytes;
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::io;
 
 /// What a control request gives: data, or why not.
 pub type Answer<T> = Result<T, Refusal>;
@@ -51,9 +51,9 @@ pub trait Control: Send + Sync + 'static {
     fn reject(&self, job: JobName, key: String) -> BoxFuture<'_, Answer<RejectRow>>;
     /// Drops one reject, or all of the job; gives how many there were.
     fn drop_rejects(&self, job: JobName, key: Option<String>) -> BoxFuture<'_, Answer<u64>>;
-    /// The whole state as JSON lines, each item whole lines. An `Err` cuts the response, so that a broken export
-    /// can't pass for a whole one.
-    fn export(&self) -> BoxFuture<'_, Answer<BoxStream<'static, Answer<Bytes>>>>;
+    /// Writes the whole state as JSON lines and flushes. `to` is a file that nobody else waits for: how fast a client
+    /// reads is no business of the state.
+    fn export(&self, to: Box<dyn io::Write + Send>) -> BoxFuture<'_, Answer<()>>;
 }
 
 /// Whether the daemon serves its jobs.
@@ -249,6 +249,19 @@ pub struct WatermarkRow {
     pub updated: Option<DateTime<Utc>>,
 }
 
+impl WatermarkRow {
+    /// The row of a watermark as the state keeps it.
+    #[must_use]
+    pub fn new(job: JobName, watermark: &state::Watermark) -> Self {
+        let text = match (watermark.value.as_i64(), watermark.value.as_str()) {
+            (Some(millis), _) => watermark_text(Cursor(millis)),
+            (None, Some(text)) => text.to_owned(),
+            (None, None) => watermark.value.to_string(),
+        };
+        Self { job, watermark: Some(text), updated: Some(watermark.updated) }
+    }
+}
+
 /// A record the other side refused.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RejectRow {
@@ -265,6 +278,21 @@ pub struct RejectRow {
     /// Its content, JSON text, may be cut; left out of lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
+}
+
+impl RejectRow {
+    /// The row of a reject as the state keeps it, with its content.
+    #[must_use]
+    pub fn new(job: JobName, reject: state::Reject) -> Self {
+        let state::Reject { key, content, reason, run, last, .. } = reject;
+        Self { job, key, reason, at: last, run: Some(run), content: Some(content) }
+    }
+
+    /// The same for a list.
+    #[must_use]
+    pub fn without_content(self) -> Self {
+        Self { content: None, ..self }
+    }
 }
 
 /// Why a control request was not carried out.

@@ -11,12 +11,17 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use bytes::BytesMut;
 use chrono::NaiveDate;
+use futures_util::stream;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use sha2::{Digest as _, Sha256};
+use std::io;
 use std::sync::Arc;
+use tokio::fs::File;
+use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
 /// The largest request body read, in bytes: the longest honest one is a pause's reason.
 const BODY_LIMIT: usize = 16 * 1024;
@@ -24,6 +29,8 @@ const HISTORY_LIMIT: usize = 20;
 const REJECTS_LIMIT: usize = 100;
 /// What one answer may hold at most, whatever the request asks for.
 const ROWS_AT_MOST: usize = 10_000;
+/// How much of an export is read at a time, in bytes.
+const CHUNK: usize = 64 * 1024;
 
 /// Who may use what is below `/api`.
 #[derive(Debug, Clone)]
@@ -274,9 +281,23 @@ async fn drop_rejects(
     Ok(Json(Dropped { dropped: control.drop_rejects(job_name(&job)?, key).await? }))
 }
 
+/// The state is written to a file first: while an export is written nothing else is, so that it must not wait for a
+/// client; and a failure is known before the first byte is sent.
 async fn export(State(control): Daemon) -> Result<Response, Refusal> {
-    let lines = control.export().await?;
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response())
+    let failed = |error: io::Error| Refusal::Internal { message: format!("the export's spool file: {error}") };
+    let spool = tokio::task::spawn_blocking(tempfile::tempfile).await.map_err(io::Error::other);
+    let spool = spool.flatten().map_err(failed)?;
+    control.export(Box::new(spool.try_clone().map_err(failed)?)).await?;
+    let mut spool = File::from_std(spool);
+    spool.rewind().await.map_err(failed)?;
+    let length = spool.metadata().await.map_err(failed)?.len();
+    let chunks = stream::try_unfold(spool, async |mut spool| {
+        let mut chunk = BytesMut::with_capacity(CHUNK);
+        let read = spool.read_buf(&mut chunk).await?;
+        io::Result::Ok((read > 0).then(|| (chunk.freeze(), spool)))
+    });
+    let headers = [(header::CONTENT_TYPE, "application/x-ndjson".to_owned()), (header::CONTENT_LENGTH, length.to_string())];
+    Ok((headers, Body::from_stream(chunks)).into_response())
 }
 
 type Asked<T> = Result<Query<T>, QueryRejection>;

@@ -234,10 +234,13 @@ pub(super) enum StateCommand {
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Fill an empty state directory from an export
+    /// Fill the state directory from an export; no daemon may run on it
     Import {
         /// The export; `-` is standard input
         file: PathBuf,
+        /// Put the export in the place of a state that is there already
+        #[arg(long)]
+        replace: bool,
     },
 }
 

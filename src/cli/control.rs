@@ -10,11 +10,7 @@ use chrono_tz::Tz;
 use std::collections::BTreeMap;
 use std::io::Write;
 
-pub(super) async fn status(
-    daemon: &ControlClient,
-    args: &Shown,
-    out: &mut impl Write,
-) -> Result<Exit, Stop> {
+pub(super) async fn status(daemon: &ControlClient, args: &Shown, out: &mut impl Write) -> Result<Exit, Stop> {
     let jobs = daemon.status().await?;
     if args.format == Format::Json {
         jobs.iter().try_for_each(|job| json_line(out, job))?;
@@ -85,7 +81,17 @@ fn print_history(
     out: &mut impl Write,
 ) -> Result<(), Stop> {
     let mut table = Table::new([
-        "RUN", "JOB", "SLOT", "TOOK", "OUTCOME", "READ", "WRITTEN", "UNCHANGED", "REJECTED", "REMOVED", "MESSAGE",
+        "RUN",
+        "JOB",
+        "SLOT",
+        "TOOK",
+        "OUTCOME",
+        "READ",
+        "WRITTEN",
+        "UNCHANGED",
+        "REJECTED",
+        "REMOVED",
+        "MESSAGE",
     ]);
     for run in runs {
         // A job that was taken out of the configuration has runs, but no zone any more.
@@ -119,11 +125,7 @@ fn took(time: chrono::TimeDelta) -> String {
     }
 }
 
-pub(super) async fn slots(
-    daemon: &ControlClient,
-    args: &Slots,
-    out: &mut impl Write,
-) -> Result<Exit, Stop> {
+pub(super) async fn slots(daemon: &ControlClient, args: &Slots, out: &mut impl Write) -> Result<Exit, Stop> {
     let rows = daemon.slots(&args.job, args.date).await?;
     if args.format == Format::Json {
         rows.iter().try_for_each(|row| json_line(out, row))?;
@@ -171,7 +173,10 @@ pub(super) async fn trigger(daemon: &ControlClient, args: &Trigger) -> Result<Ex
     };
     let outcome = run.outcome.unwrap_or(Outcome::Interrupted);
     let message = run.message.map(|message| format!(": {message}")).unwrap_or_default();
-    say(format!("{}: {outcome}, {} read, {} written{message}", args.job, run.counts.read, run.counts.written));
+    say(format!(
+        "{}: {outcome}, {} read, {} written{message}",
+        args.job, run.counts.read, run.counts.written
+    ));
     Ok(exit_of(outcome))
 }
 

@@ -34,8 +34,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
             return exit;
         }
     };
-    // Small pieces are written together; the lock keeps lines whole.
-    let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut out = BufWriter::new(std::io::stdout());
     let done = perform(cli, &mut out).and_then(|exit| {
         out.flush()?;
         Ok(exit)
@@ -66,7 +65,8 @@ fn perform(cli: Cli, out: &mut impl Write) -> Result<Exit, Stop> {
 }
 
 async fn perform_talking(command: Command, place: &Place, out: &mut impl Write) -> Result<Exit, Stop> {
-    let daemon = async || -> Result<ControlClient, Stop> { Ok(ControlClient::connect(&place.state()?).await?) };
+    let daemon =
+        async || -> Result<ControlClient, Stop> { Ok(ControlClient::connect(&place.state()?).await?) };
     match command {
         Command::Status(args) => control::status(&daemon().await?, &args, out).await,
         Command::History(args) => control::history(&daemon().await?, &args, out).await,

@@ -1,6 +1,7 @@
 //! Data on stdout, messages on stderr, and how a command ends.
 
 use crate::admin::{ClientError, Refusal};
+use crate::state::StateError;
 use chrono::{DateTime, SecondsFormat, TimeZone, Utc};
 use chrono_tz::Tz;
 use serde::Serialize;
@@ -75,6 +76,18 @@ impl From<ClientError> for Stop {
     }
 }
 
+impl From<StateError> for Stop {
+    fn from(error: StateError) -> Self {
+        let exit = match &error {
+            StateError::Held { .. } | StateError::Locked { .. } => Exit::NoDaemon,
+            StateError::NotEmpty { .. } | StateError::BadExport { .. } => Exit::Failed,
+            _ => Exit::Internal,
+        };
+        let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        Self::new(exit, format!("{error}{cause}"))
+    }
+}
+
 /// Says something on stderr. If that is gone too, there is nothing left to do about it.
 #[expect(clippy::print_stderr, reason = "the command line talks to people here and nowhere else")]
 pub(super) fn say(message: impl Display) {
@@ -120,10 +133,17 @@ impl Table {
     }
 }
 
+/// What stands between the parts of a record's key, and the sign it is shown as.
+const SEPARATOR: (char, char) = ('\u{1f}', '\u{241f}');
+
+/// The key of a record as it is, from the key as a table shows it.
+pub(super) fn typed_key(shown: &str) -> String {
+    shown.replace(SEPARATOR.1, "\u{1f}")
+}
+
 fn one_line(cell: &str) -> String {
-    // U+001F stands between the parts of a record's key.
     let shown = |c: char| match c {
-        '\u{1f}' => '/',
+        c if c == SEPARATOR.0 => SEPARATOR.1,
         c if c.is_control() => ' ',
         c => c,
     };
@@ -160,6 +180,11 @@ mod tests {
         let mut out = Vec::new();
         table.print(&mut out).unwrap();
         assert_eq!(String::from_utf8(out).unwrap(), "JOB         WHY\none-stocks  two lines\nb\n");
+    }
+
+    #[test]
+    fn a_key_of_several_parts_can_be_copied_from_a_table() {
+        assert_eq!(typed_key(&one_line("WAW1\u{1f}A-17")), "WAW1\u{1f}A-17");
     }
 
     #[test]

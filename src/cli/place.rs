@@ -2,6 +2,7 @@
 
 use super::output::{Exit, Stop, say};
 use crate::config::{self, Loaded, Sources};
+use crate::job::Job;
 use std::path::{Path, PathBuf};
 
 /// What the command line says about where things are.
@@ -67,7 +68,29 @@ impl Place {
         let usual = ["cadenced.toml", "/etc/cadenced/cadenced.toml"].map(PathBuf::from);
         let file = self.config.clone().or_else(|| usual.into_iter().find(|file| file.exists()))?;
         let text = std::fs::read_to_string(&file).ok()?;
-        let state = text.parse::<toml::Table>().ok()?.get("state").map_or("state", |state| state.as_str().unwrap_or("state")).to_owned();
+        let state = text
+            .parse::<toml::Table>()
+            .ok()?
+            .get("state")
+            .map_or("state", |state| state.as_str().unwrap_or("state"))
+            .to_owned();
         Some(file.parent().unwrap_or(Path::new("")).join(state))
     }
+}
+
+/// The job of this name, or the name that was probably meant.
+pub(super) fn job<'a>(loaded: &'a Loaded, name: &str) -> Result<&'a Job, Stop> {
+    if let Some((_, job)) = loaded.jobs.iter().find(|(known, _)| known.as_str() == name) {
+        return Ok(job);
+    }
+    let likeness = |known: &str| strsim::jaro_winkler(known, name);
+    let meant = loaded
+        .jobs
+        .keys()
+        .map(|known| (likeness(known.as_str()), known))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, known)| format!("; did you mean `{known}`?"))
+        .unwrap_or_default();
+    Err(Stop::new(Exit::Usage, format!("there is no job `{name}`{meant}")))
 }

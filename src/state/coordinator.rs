@@ -1,0 +1,223 @@
+//! The one narrow place for claims and commits. [`Store`] implements it for one machine; an implementation over a
+//! shared database will let several daemons divide the work. So nothing here assumes being alone: a claim may be
+//! refused because somebody else has the slot, and a commit because its claim was lost.
+
+use super::{StateError, Store};
+use crate::run::{Cause, Counts, Outcome, RunId, Slot, SlotRange};
+use crate::words::JobName;
+use chrono::{DateTime, Utc};
+use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Hands out slots and keeps watermarks.
+pub trait Coordinator: Send + Sync + std::fmt::Debug {
+    /// Opens a run for each slot, durably, before anything is done for it. One answer for each claim, in order. A
+    /// slot is refused if that very slot has ended for good (ok, partial, skipped, missed) or is being run; slots
+    /// that failed or were interrupted may be claimed again. Later slots never matter: a clock that was wrong and
+    /// was corrected silences nothing.
+    fn claim(&self, claims: Vec<Claim>) -> BoxFuture<'_, Result<Vec<Claimed>, StateError>>;
+
+    /// Ends a run and its slot and writes down what follows from it, all or nothing. Gives the children's slots as
+    /// they were written: one that is taken (by another parent's child) is moved on by a second. Fails with
+    /// [`StateError::Fenced`] if the slot is no longer this run's.
+    fn close(&self, closing: Closing) -> BoxFuture<'_, Result<Vec<Slot>, StateError>>;
+
+    /// Writes down what happened to slots without a run, all or nothing. A slot that has an outcome keeps it, one
+    /// that is being run stays so. Gives the children's slots as they were written.
+    fn record(&self, entries: Vec<LedgerEntry>) -> BoxFuture<'_, Result<Vec<Slot>, StateError>>;
+
+    /// How far a job has read an entity.
+    fn watermark<'a>(
+        &'a self,
+        job: &'a JobName,
+        entity: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Watermark>, StateError>>;
+
+    /// Moves a watermark under a claim. Fails with [`StateError::Fenced`] if the slot is no longer this run's.
+    fn commit_watermark<'a>(
+        &'a self,
+        token: &'a Token,
+        mark: NewMark,
+    ) -> BoxFuture<'a, Result<(), StateError>>;
+}
+
+/// A slot somebody wants to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The slot.
+    pub slot: Slot,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// The answer to a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Claimed {
+    /// The slot is the caller's, until it closes it.
+    Granted(Token),
+    /// It is not.
+    Refused(Refusal),
+}
+
+/// Why a slot can't be claimed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// It has ended for good.
+    #[error("this slot has already ended: {0}")]
+    Ended(Outcome),
+    /// It is being run.
+    #[error("run {0} is working on this slot")]
+    Open(RunId),
+}
+
+/// The right to close a slot and to commit for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Token {
+    /// The run that was opened.
+    pub run: RunId,
+    /// Its slot.
+    pub slot: Slot,
+    /// 1 for the slot's first run.
+    pub attempt: u32,
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub struct Closing {
+    /// The claim it ran under.
+    pub token: Token,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What it did.
+    pub counts: Counts,
+    /// What an operator should know about how it ended.
+    pub message: Option<String>,
+    /// The slots of the jobs that come after this one.
+    pub children: Vec<(Slot, ChildSlot)>,
+    /// What else becomes true at the same moment.
+    pub also: Vec<LedgerEntry>,
+}
+
+/// Why a slot of a job that comes after another exists.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChildSlot {
+    /// The slot it comes after.
+    pub parent: Slot,
+    /// When the parent's slot ended.
+    pub since: DateTime<Utc>,
+}
+
+/// Something that happened to slots without a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LedgerEntry {
+    /// One slot ended: skipped, missed, or left interrupted for good.
+    Slot {
+        /// The slot.
+        slot: Slot,
+        /// How it ended.
+        outcome: Outcome,
+        /// Why it would have run.
+        cause: Cause,
+        /// Why it ended so, in an operator's words.
+        reason: String,
+    },
+    /// A stretch of slots was missed. It never stands in the way of a claim.
+    Range(SlotRange),
+    /// Every nominal slot of the job up to this instant, included, has been written down.
+    Accounted {
+        /// The job.
+        job: JobName,
+        /// The instant; may also go back, after a clock was corrected.
+        until: DateTime<Utc>,
+    },
+    /// A slot that waits to be claimed because its parent's ended.
+    Child {
+        /// The slot.
+        slot: Slot,
+        /// Why it exists.
+        child: ChildSlot,
+    },
+}
+
+/// How far a job has read one entity of its source.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Watermark {
+    /// A cursor or an id, as the job's own rules write it.
+    pub value: Value,
+    /// When it was written.
+    pub updated: DateTime<Utc>,
+    /// The run that moved it; nothing where a person set it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+    /// The values before it, the latest first; ten at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub previous: Vec<PastMark>,
+}
+
+/// A value a watermark had.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PastMark {
+    /// The value.
+    pub value: Value,
+    /// When it was written.
+    pub updated: DateTime<Utc>,
+    /// The run that wrote it; nothing where a person set it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<RunId>,
+}
+
+/// A watermark to commit.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewMark {
+    /// What of the source was read; `""` where a job reads one thing.
+    pub entity: String,
+    /// How far.
+    pub value: Value,
+    /// What becomes of the unfinished walk at the same moment.
+    pub walk: Walk,
+}
+
+/// What becomes of an unfinished walk.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum Walk {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It is now here.
+    Save(Value),
+    /// It is finished, or given up.
+    Clear,
+}
+
+impl Coordinator for Store {
+    fn claim(&self, claims: Vec<Claim>) -> BoxFuture<'_, Result<Vec<Claimed>, StateError>> {
+        Box::pin(self.blocking(move |inner| inner.claim(claims)))
+    }
+
+    fn close(&self, closing: Closing) -> BoxFuture<'_, Result<Vec<Slot>, StateError>> {
+        Box::pin(self.blocking(move |inner| inner.close(closing)))
+    }
+
+    fn record(&self, entries: Vec<LedgerEntry>) -> BoxFuture<'_, Result<Vec<Slot>, StateError>> {
+        Box::pin(self.blocking(move |inner| inner.record(entries)))
+    }
+
+    fn watermark<'a>(
+        &'a self,
+        job: &'a JobName,
+        entity: &'a str,
+    ) -> BoxFuture<'a, Result<Option<Watermark>, StateError>> {
+        let (job, entity) = (job.clone(), entity.to_owned());
+        Box::pin(self.blocking(move |inner| inner.watermark(&job, &entity)))
+    }
+
+    fn commit_watermark<'a>(
+        &'a self,
+        token: &'a Token,
+        mark: NewMark,
+    ) -> BoxFuture<'a, Result<(), StateError>> {
+        let token = token.clone();
+        Box::pin(self.blocking(move |inner| inner.commit_watermark(&token, mark)))
+    }
+}

@@ -1,0 +1,78 @@
+//! Changes collected for one atomic batch. Reads through a draft see what it already holds, so that two changes of
+//! one value in one batch add up instead of one getting lost.
+
+use super::error::Fault;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+
+/// Changes not yet written.
+#[derive(Debug)]
+pub(super) struct Draft<'a> {
+    tree: &'a sled::Db,
+    writes: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+}
+
+impl<'a> Draft<'a> {
+    pub(super) fn over(tree: &'a sled::Db) -> Self {
+        Self { tree, writes: BTreeMap::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.writes.is_empty()
+    }
+
+    /// How many keys it changes.
+    pub(super) fn len(&self) -> usize {
+        self.writes.len()
+    }
+
+    pub(super) fn put(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.writes.insert(key, Some(value));
+    }
+
+    pub(super) fn put_json(&mut self, key: Vec<u8>, value: &impl Serialize) -> Result<(), Fault> {
+        let value = serde_json::to_vec(value).map_err(|error| Fault::Value(error.to_string()))?;
+        self.put(key, value);
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, key: Vec<u8>) {
+        self.writes.insert(key, None);
+    }
+
+    pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
+        match self.writes.get(key) {
+            Some(written) => Ok(written.clone()),
+            None => Ok(self.tree.get(key)?.map(|value| value.to_vec())),
+        }
+    }
+
+    pub(super) fn contains(&self, key: &[u8]) -> Result<bool, Fault> {
+        match self.writes.get(key) {
+            Some(written) => Ok(written.is_some()),
+            None => Ok(self.tree.contains_key(key)?),
+        }
+    }
+
+    pub(super) fn json<T: DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, Fault> {
+        self.get(key)?.map(|value| from_json(key, &value)).transpose()
+    }
+
+    pub(super) fn into_batch(self) -> sled::Batch {
+        let mut batch = sled::Batch::default();
+        for (key, value) in self.writes {
+            match value {
+                Some(value) => batch.insert(key, value),
+                None => batch.remove(key),
+            }
+        }
+        batch
+    }
+}
+
+/// A stored JSON value.
+pub(super) fn from_json<T: DeserializeOwned>(key: &[u8], value: &[u8]) -> Result<T, Fault> {
+    serde_json::from_slice(value)
+        .map_err(|error| Fault::Value(format!("the value of {}: {error}", key.escape_ascii())))
+}

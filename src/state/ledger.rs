@@ -1,0 +1,340 @@
+//! Writing the ledger: claims, ends, what happened without a run, pauses, and what is too old to keep.
+
+use super::coordinator::{ChildSlot, Claim, Claimed, Closing, LedgerEntry, Refusal, Token};
+use super::draft::{Draft, from_json};
+use super::error::Fault;
+use super::{Inner, StateError, Store, Weight, Writer, keys};
+use crate::run::{Counts, Outcome, RunId, RunRecord, Slot, SlotRecord};
+use crate::words::JobName;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+/// A job that a person stopped from starting by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pause {
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// Why, if the person said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+/// What is kept of a job for as long as the state directory lasts.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(super) struct Head {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) accounted: Option<DateTime<Utc>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) last_success: Option<RunRecord>,
+    #[serde(default)]
+    pub(super) consecutive_failures: u32,
+    #[serde(default)]
+    pub(super) rejects: u64,
+}
+
+impl Store {
+    /// Stops a job from starting by itself, over restarts, until it is resumed.
+    pub async fn pause(&self, job: &JobName, reason: Option<String>) -> Result<(), StateError> {
+        let key = keys::job(keys::PAUSE, job);
+        self.blocking(move |inner| {
+            let mut writer = inner.writer()?;
+            let mut draft = inner.draft();
+            draft.put_json(key, &Pause { since: inner.now(), reason })?;
+            inner.commit(&mut writer, draft, Weight::Milestone)
+        })
+        .await
+    }
+
+    /// Lets a job start by itself again; says whether it was paused.
+    pub async fn resume(&self, job: &JobName) -> Result<bool, StateError> {
+        let key = keys::job(keys::PAUSE, job);
+        self.blocking(move |inner| {
+            let mut writer = inner.writer()?;
+            let mut draft = inner.draft();
+            let was_paused = draft.contains(&key)?;
+            if was_paused {
+                draft.remove(key);
+            }
+            inner.commit(&mut writer, draft, Weight::Milestone)?;
+            Ok(was_paused)
+        })
+        .await
+    }
+
+    /// Removes slots, ranges and runs that were last written before this instant; gives how many. What is open, a
+    /// job's last run and its last success stay.
+    pub async fn prune_history(&self, before: DateTime<Utc>) -> Result<u64, StateError> {
+        self.blocking(move |inner| inner.prune_history(before)).await
+    }
+}
+
+impl Inner {
+    pub(super) fn claim(&self, claims: Vec<Claim>) -> Result<Vec<Claimed>, Fault> {
+        let now = self.now();
+        let mut writer = self.writer()?;
+        let mut draft = self.draft();
+        let mut opened: Vec<(Vec<u8>, RunId)> = Vec::new();
+        let mut answers = Vec::with_capacity(claims.len());
+        for Claim { slot, cause } in claims {
+            let key = keys::slot(keys::SLOT, &slot);
+            let before: Option<SlotRecord> = draft.json(&key)?;
+            let holder = opened.iter().find(|(open, _)| *open == key).map(|(_, run)| *run);
+            if let Some(run) = holder.or_else(|| writer.open.get(&key).copied()) {
+                answers.push(Claimed::Refused(Refusal::Open(run)));
+                continue;
+            }
+            if let Some(outcome) = before.as_ref().and_then(|record| record.outcome).filter(|o| is_final(*o))
+            {
+                answers.push(Claimed::Refused(Refusal::Ended(outcome)));
+                continue;
+            }
+            let run = RunId(writer.last_run + opened.len() as u64 + 1);
+            let attempt = before.as_ref().map_or(0, |record| record.attempts) + 1;
+            if let Some(before) = before.as_ref().filter(|record| record.outcome.is_none()) {
+                interrupt_run(&mut draft, before, now)?;
+            }
+            let record = SlotRecord {
+                outcome: None,
+                attempts: attempt,
+                cause: before.map_or(cause, |record| record.cause),
+                reason: None,
+                run: Some(run),
+                updated: now,
+            };
+            draft.put_json(key.clone(), &record)?;
+            draft.put(keys::slot(keys::OPEN, &slot), run.0.to_be_bytes().to_vec());
+            draft.remove(keys::slot(keys::CHILD, &slot));
+            draft.put(keys::job_run(&slot.job, run), Vec::new());
+            let begun = RunRecord {
+                id: run,
+                slot: slot.clone(),
+                attempt,
+                cause,
+                started: now,
+                ended: None,
+                outcome: None,
+                counts: Counts::default(),
+                message: None,
+            };
+            draft.put_json(keys::run(run), &begun)?;
+            change_head(&mut draft, &slot.job, |_| {})?;
+            opened.push((key, run));
+            answers.push(Claimed::Granted(Token { run, slot, attempt }));
+        }
+        if let Some((_, last)) = opened.last() {
+            draft.put(keys::META_RUN.to_vec(), last.0.to_be_bytes().to_vec());
+            let last_run = last.0;
+            self.commit(&mut writer, draft, Weight::Step)?;
+            writer.last_run = last_run;
+            writer.open.extend(opened);
+        }
+        Ok(answers)
+    }
+
+    pub(super) fn close(&self, closing: Closing) -> Result<Vec<Slot>, Fault> {
+        let now = self.now();
+        let Closing { token, outcome, counts, message, children, also } = closing;
+        let mut writer = self.writer()?;
+        let mut draft = self.draft();
+        let key = keys::slot(keys::SLOT, &token.slot);
+        let mut record = self.held(&mut writer, &draft, &token)?;
+        record.outcome = Some(outcome);
+        record.reason.clone_from(&message);
+        record.updated = now;
+        draft.put_json(key.clone(), &record)?;
+        draft.remove(keys::slot(keys::OPEN, &token.slot));
+        let run_key = keys::run(token.run);
+        let mut run: RunRecord =
+            draft.json(&run_key)?.ok_or_else(|| Fault::Value(format!("run {} has no record", token.run)))?;
+        (run.ended, run.outcome, run.counts, run.message) = (Some(now), Some(outcome), counts, message);
+        draft.put_json(run_key, &run)?;
+        change_head(&mut draft, &token.slot.job, |head| {
+            if outcome.went_through() {
+                head.last_success = Some(run);
+                head.consecutive_failures = 0;
+            } else if outcome == Outcome::Failed {
+                head.consecutive_failures += 1;
+            }
+        })?;
+        let mut written = Vec::new();
+        for (slot, child) in children {
+            written.push(write_child(&mut draft, slot, &child)?);
+        }
+        write_entries(&mut draft, &writer, also, now, &mut written)?;
+        self.commit(&mut writer, draft, Weight::Milestone)?;
+        writer.open.remove(&key);
+        Ok(written)
+    }
+
+    pub(super) fn record(&self, entries: Vec<LedgerEntry>) -> Result<Vec<Slot>, Fault> {
+        let now = self.now();
+        let mut writer = self.writer()?;
+        let mut draft = self.draft();
+        let mut written = Vec::new();
+        write_entries(&mut draft, &writer, entries, now, &mut written)?;
+        self.commit(&mut writer, draft, Weight::Milestone)?;
+        Ok(written)
+    }
+
+    /// The record of a slot that this token still holds.
+    pub(super) fn held(
+        &self,
+        writer: &mut Writer,
+        draft: &Draft<'_>,
+        token: &Token,
+    ) -> Result<SlotRecord, Fault> {
+        let key = keys::slot(keys::SLOT, &token.slot);
+        let record: Option<SlotRecord> = draft.json(&key)?;
+        match record {
+            Some(record) if record.run == Some(token.run) && record.outcome.is_none() => Ok(record),
+            _ => {
+                // Whoever lost the slot has no claim left to keep others out with.
+                if writer.open.get(&key) == Some(&token.run) {
+                    writer.open.remove(&key);
+                }
+                Err(StateError::Fenced { slot: token.slot.clone(), run: token.run }.into())
+            }
+        }
+    }
+
+    fn prune_history(&self, before: DateTime<Utc>) -> Result<u64, Fault> {
+        const BATCH: usize = 1000;
+        let tree = &self.database.tree;
+        let mut stale = Vec::new();
+        for entry in tree.scan_prefix([keys::SLOT]) {
+            let (key, value) = entry?;
+            let record: SlotRecord = from_json(&key, &value)?;
+            if record.outcome.is_some() && record.updated < before {
+                stale.push(key.to_vec());
+            }
+        }
+        for entry in tree.scan_prefix([keys::RANGE]) {
+            let (key, value) = entry?;
+            let range: crate::run::SlotRange = from_json(&key, &value)?;
+            if range.last < before {
+                stale.push(key.to_vec());
+            }
+        }
+        let mut newest: Option<(JobName, RunId)> = None;
+        for entry in tree.scan_prefix([keys::JOB_RUN]).rev() {
+            let (key, _) = entry?;
+            let (job, id) = keys::job_of(&key)?;
+            let id = RunId(keys::number(id)?);
+            if newest.as_ref().is_none_or(|(newest, _)| *newest != job) {
+                newest = Some((job, id));
+                continue;
+            }
+            let run_key = keys::run(id);
+            let run: Option<RunRecord> = self.draft().json(&run_key)?;
+            if run.is_none_or(|run| run.ended.is_some_and(|ended| ended < before)) {
+                stale.push(key.to_vec());
+                stale.push(run_key);
+            }
+        }
+        let removed = stale.len() as u64;
+        for keys in stale.chunks(BATCH) {
+            let mut writer = self.writer()?;
+            let mut draft = self.draft();
+            for key in keys {
+                // A failed slot may have been claimed again since it was looked at.
+                let reopened = key.first() == Some(&keys::SLOT)
+                    && draft.json::<SlotRecord>(key)?.is_some_and(|record| record.updated >= before);
+                if !reopened {
+                    draft.remove(key.clone());
+                }
+            }
+            self.commit(&mut writer, draft, Weight::Step)?;
+        }
+        Ok(removed)
+    }
+}
+
+/// Changes a job's head within a draft.
+pub(super) fn change_head(
+    draft: &mut Draft<'_>,
+    job: &JobName,
+    change: impl FnOnce(&mut Head),
+) -> Result<(), Fault> {
+    let key = keys::job(keys::HEAD, job);
+    let before: Option<Head> = draft.json(&key)?;
+    let mut head = before.clone().unwrap_or_default();
+    change(&mut head);
+    if before.as_ref() != Some(&head) {
+        draft.put_json(key, &head)?;
+    }
+    Ok(())
+}
+
+/// Whether no further attempt can follow.
+fn is_final(outcome: Outcome) -> bool {
+    !matches!(outcome, Outcome::Failed | Outcome::Interrupted)
+}
+
+/// Ends the run of a process that never came to do it.
+fn interrupt_run(draft: &mut Draft<'_>, slot: &SlotRecord, now: DateTime<Utc>) -> Result<(), Fault> {
+    let Some(id) = slot.run else { return Ok(()) };
+    let Some(mut run) = draft.json::<RunRecord>(&keys::run(id))? else { return Ok(()) };
+    run.ended = Some(now);
+    run.outcome = Some(Outcome::Interrupted);
+    draft.put_json(keys::run(id), &run)
+}
+
+fn write_child(draft: &mut Draft<'_>, mut slot: Slot, child: &ChildSlot) -> Result<Slot, Fault> {
+    // Two parents may end in the same second; each of them has its own child.
+    while draft.contains(&keys::slot(keys::SLOT, &slot))?
+        || draft.contains(&keys::slot(keys::CHILD, &slot))?
+    {
+        slot.at += TimeDelta::seconds(1);
+    }
+    draft.put_json(keys::slot(keys::CHILD, &slot), child)?;
+    change_head(draft, &slot.job, |_| {})?;
+    Ok(slot)
+}
+
+fn write_entries(
+    draft: &mut Draft<'_>,
+    writer: &Writer,
+    entries: Vec<LedgerEntry>,
+    now: DateTime<Utc>,
+    children: &mut Vec<Slot>,
+) -> Result<(), Fault> {
+    for entry in entries {
+        match entry {
+            LedgerEntry::Slot { slot, outcome, cause, reason } => {
+                let key = keys::slot(keys::SLOT, &slot);
+                let before: Option<SlotRecord> = draft.json(&key)?;
+                let ended = before.as_ref().is_some_and(|record| record.outcome.is_some());
+                if ended || writer.open.contains_key(&key) {
+                    tracing::debug!(%slot, %outcome, "the slot already has its place in the ledger");
+                    continue;
+                }
+                if let Some(before) = &before {
+                    interrupt_run(draft, before, now)?;
+                }
+                let record = SlotRecord {
+                    outcome: Some(outcome),
+                    attempts: before.as_ref().map_or(0, |record| record.attempts),
+                    cause: before.as_ref().map_or(cause, |record| record.cause),
+                    reason: Some(reason),
+                    run: before.and_then(|record| record.run),
+                    updated: now,
+                };
+                draft.put_json(key, &record)?;
+                draft.remove(keys::slot(keys::OPEN, &slot));
+                draft.remove(keys::slot(keys::CHILD, &slot));
+                change_head(draft, &slot.job, |_| {})?;
+            }
+            LedgerEntry::Range(range) => {
+                let mut key = keys::instant(keys::RANGE, &range.job, range.first);
+                key.extend_from_slice(&keys::ordered(range.last));
+                draft.put_json(key, &range)?;
+                change_head(draft, &range.job, |_| {})?;
+            }
+            LedgerEntry::Accounted { job, until } => {
+                change_head(draft, &job, |head| head.accounted = Some(until))?;
+            }
+            LedgerEntry::Child { slot, child } => children.push(write_child(draft, slot, &child)?),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,1 @@
+//! Promises of the whole store, against a real directory.

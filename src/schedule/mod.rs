@@ -1,68 +1,38 @@
 //! When a job is due: pure functions of two instants. Slots are computed, never remembered by a timer.
+//!
+//! A [`Timetable`] answers which slots lie between two instants; the daemon, `next`, `check`, `plan`, catch-up
+//! and the audit all ask it the same question. The answer is strictly increasing, to the whole second, and the
+//! same however the time is cut: the slots from an instant on are those of any earlier start, less the earlier
+//! ones. No clock is read here, and the host's time zone never matters. [`Policy`] holds what is to happen to
+//! slots that can't simply run; deciding it is left to the planner.
+//!
+//! Two kinds of expression meet a clock change differently ([`Rhythm`]):
+//!
+//! | | spring gap | autumn overlap |
+//! |---|---|---|
+//! | interval: a `*`, a range or a step in second, minute or hour; every `every` | no slots | slots in both passes |
+//! | fixed times: all others | once, at the first instant after the gap | once, at the first pass |
+//!
+//! `between` and `except` judge the reading a slot was meant for, before a gap moves it. A local date that a
+//! zone left out altogether has no slots.
 
-use chrono::{DateTime, Utc};
-use std::time::Duration;
+mod cron;
+mod every;
+mod except;
+mod policy;
+mod readings;
+mod slots;
+mod timetable;
+mod window;
+mod zone;
 
-/// The instants at which a job is due, as far as a calendar and a clock can tell.
-#[derive(Debug, Clone)]
-pub struct Timetable {}
+#[cfg(test)]
+mod tests;
 
-impl Timetable {
-    /// The slots at or after `from` and before `until`, strictly increasing.
-    pub fn slots(
-        &self,
-        from: DateTime<Utc>,
-        until: DateTime<Utc>,
-    ) -> impl Iterator<Item = DateTime<Utc>> + '_ {
-        let _ = (from, until);
-        std::iter::empty()
-    }
-}
-
-/// What happens to slots that can't simply run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Policy {
-    /// Slots missed while the daemon was down.
-    pub catch_up: CatchUp,
-    /// Older missed slots than this are never made up for.
-    pub catch_up_window: Duration,
-    /// A slot that comes while the last run still goes.
-    pub overlap: Overlap,
-    /// More attempts for a failed slot, until the next slot is due.
-    pub rerun: Option<Rerun>,
-    /// A run that takes longer is stopped and fails.
-    pub timeout: Duration,
-    /// Jobs of the same lock never run at the same time.
-    pub lock: Option<String>,
-}
-
-/// What happens to slots missed while the daemon was down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum CatchUp {
-    /// They are written down as missed.
-    Skip,
-    /// The latest one runs, the others are written down as missed.
-    #[default]
-    Latest,
-    /// Each runs, in order; at most 100, the latest.
-    All,
-}
-
-/// What happens when a slot comes while the last run still goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Overlap {
-    /// It is written down as skipped.
-    #[default]
-    Skip,
-    /// It waits; one slot at most, the latest.
-    Queue,
-}
-
-/// More attempts for a failed slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rerun {
-    /// How many more.
-    pub times: u32,
-    /// How long after the failed attempt ended.
-    pub every: Duration,
-}
+pub use cron::{BadCron, CronExpr, CronField, Rhythm};
+pub use every::{BadEvery, Every};
+pub use except::{BadDateRange, DateRange};
+pub use policy::{CatchUp, Overlap, Policy, Rerun};
+pub use slots::Slots;
+pub use timetable::{Beats, NeverDue, Timetable, TimetableSpec, splay_of};
+pub use window::{BadWindow, Window};

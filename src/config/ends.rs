@@ -1,0 +1,327 @@
+//! The two ends of a job: `pull` and `write`, or `read` and `push`, with the `map` between them.
+
+use super::connections;
+use super::diagnostic::did_you_mean;
+use super::document::{Node, Value};
+use super::layers::METHOD_KEYS;
+use super::reader::Table;
+use super::units::{self, Wrong};
+use crate::job::push::Method;
+use crate::job::{FieldMap, MapRule, Pages, Pull, Push, Read, Since, ValueType, Write};
+use crate::words::{ConnectionName, FieldPath, Template};
+use serde_json::Number;
+use std::time::Duration;
+
+/// The `[connection]` tables, for the jobs that name them.
+pub(super) struct Connections<'a> {
+    /// The table of all.
+    pub(super) tables: Option<&'a Node>,
+    /// Not every file could be read: what is missing may be there.
+    pub(super) incomplete: bool,
+}
+
+impl Connections<'_> {
+    fn named(&self, node: &Node, wanted: Kind) -> Result<ConnectionName, Wrong> {
+        let text = units::text(node)?;
+        let name = ConnectionName::new(text).map_err(units::refused)?;
+        let entries = self.tables.map(Node::entries).unwrap_or_default();
+        let Some((_, table)) = entries.iter().find(|(name, _)| name == text) else {
+            if self.incomplete {
+                return Ok(name);
+            }
+            let help = did_you_mean(text, entries.iter().map(|(name, _)| name.as_str()))
+                .unwrap_or_else(|| format!("describe it: [connection.{text}]"));
+            return Err(Wrong::new(format!("there is no connection `{text}`")).help(Some(help)));
+        };
+        match (wanted, connections::is_sql(table)) {
+            (Kind::Sql, Some(false)) => {
+                Err(Wrong::new(format!("`{text}` is a REST API; an SQL database is needed here")))
+            }
+            (Kind::Rest, Some(true)) => {
+                Err(Wrong::new(format!("`{text}` is an SQL database; a REST API is needed here")))
+            }
+            _ => Ok(name),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Sql,
+    Rest,
+}
+
+/// What is asked of a platform.
+pub(super) fn pull(table: &Table<'_>, connections: &Connections<'_>) -> Option<Pull> {
+    let since = table.table("since").map(|table| since(&table));
+    let pages = table.table("pages").map(|table| pages(&table));
+    let fillable: Vec<&str> =
+        since.is_some().then_some("since").into_iter().chain(pages.is_some().then_some("page")).collect();
+    let fill = |node: &Node, template: Template| {
+        let strange = template.placeholders().into_iter().find(|name| !fillable.contains(name));
+        let Some(name) = strange else { return Ok(template) };
+        let help = match name {
+            "since" => Some("`{since}` needs `since = { … }`".to_owned()),
+            "page" => Some("`{page}` needs `pages = { … }`".to_owned()),
+            other => did_you_mean(other, fillable.iter().copied()),
+        };
+        Err(unfillable(node, name).help(help))
+    };
+    let from = table.require("from", |node| connections.named(node, Kind::Rest));
+    let get = table.require("get", |node| fill(node, units::path_template(node)?));
+    let params = table
+        .entries("params", |_, _, node| fill(node, units::template(node)?))
+        .unwrap_or_default();
+    let rows = table.get("rows", units::field_path).unwrap_or_default();
+    let key = table.some("key", units::field_path);
+    table.finish();
+
+    let asks = |name| {
+        let all = get.iter().chain(params.iter().map(|(_, template)| template));
+        all.flat_map(Template::placeholders).any(|placeholder| placeholder == name)
+    };
+    if pages.is_some() && get.is_some() && !asks("page") {
+        let help = "send the page's number: params = { page = \"{page}\" }";
+        let wrong = Wrong::new("no parameter says `{page}`: every request would ask for the same page");
+        table.error(Some("pages"), &table.place("pages"), wrong.help(Some(help.to_owned())));
+    }
+    if since.is_some() && get.is_some() && !asks("since") {
+        let wrong = Wrong::new("no parameter says `{since}`: every run reads everything again");
+        table.warn(Some("since"), &table.place("since"), wrong);
+    }
+    Some(Pull {
+        from: from?,
+        get: get?,
+        params,
+        rows,
+        key: key?,
+        pages: pages.unwrap_or(Some(Pages::Single))?,
+        since: match since {
+            Some(since) => Some(since?),
+            None => None,
+        },
+    })
+}
+
+fn unfillable(node: &Node, name: &str) -> Wrong {
+    let wrong = Wrong::new(format!("nothing fills the placeholder `{{{name}}}`"));
+    let text = if let Value::Text(text) = &node.value { text.as_str() } else { "" };
+    match text.find(&format!("{{{name}}}")) {
+        Some(byte) => wrong.at(node.column(text[..byte].chars().count())),
+        None => wrong,
+    }
+}
+
+fn pages(table: &Table<'_>) -> Option<Pages> {
+    let first = table.get("first", |node| units::whole(node, 0, u64::MAX)).unwrap_or(1);
+    let total = table.get("total", units::field_path);
+    let items = table.get("items", units::field_path);
+    table.finish();
+    if total.is_none() && items.is_none() {
+        let help = "say where the answer holds the number of pages (total) or of rows (items)";
+        let wrong = Wrong::new("nothing says how many pages there are").help(Some(help.to_owned()));
+        table.error(None, &table.node.at, wrong);
+    }
+    Some(Pages::Numbered { first, total, items })
+}
+
+fn since(table: &Table<'_>) -> Option<Since> {
+    let zone = table.get("timezone", units::zone);
+    let field = table.require("field", units::field_path);
+    let format = table.require("format", |node| super::cursor::format(node, zone));
+    let start = match &format {
+        Some(format) => table.require("start", |node| super::cursor::start(node, format)),
+        // Without its format a start can't be judged.
+        None => table.take("start").and(None),
+    };
+    let overlap = table.get("overlap", units::duration).unwrap_or(Duration::from_secs(600));
+    let settle = table.get("settle", units::duration).unwrap_or(Duration::from_secs(60));
+    table.finish();
+    Some(Since { field: field?, format: format?, start: start?, overlap, settle })
+}
+
+/// Where pulled rows go.
+pub(super) fn write(
+    table: &Table<'_>,
+    connections: &Connections<'_>,
+    map: Option<FieldMap>,
+) -> Option<Write> {
+    let to = table.require("to", |node| connections.named(node, Kind::Sql));
+    let name = table.require("table", units::words);
+    let upsert_by = table.some("upsert-by", |node| {
+        let column = units::words(node)?;
+        match &map {
+            Some(FieldMap(fields)) if !fields.iter().any(|(field, _)| *field == column) => {
+                let help = did_you_mean(&column, fields.iter().map(|(field, _)| field.as_str()));
+                Err(Wrong::new(format!("`map` makes no column `{column}`")).help(help))
+            }
+            _ => Ok(column),
+        }
+    });
+    table.finish();
+    Some(Write { to: to?, table: name?, upsert_by: upsert_by?, map })
+}
+
+/// Which rows are read from the ERP.
+pub(super) fn read(table: &Table<'_>, connections: &Connections<'_>) -> Option<Read> {
+    let from = table.require("from", |node| connections.named(node, Kind::Sql));
+    let sql = table.require("sql", units::words);
+    let key = table.some("key", units::words);
+    let max_gone = table.get("max-gone", units::share).unwrap_or(0.1);
+    table.finish();
+    Some(Read { from: from?, sql: sql?, key: key?, max_gone })
+}
+
+/// How a platform is told. `key` are the columns of the read's key, if those are known.
+pub(super) fn push(
+    table: &Table<'_>,
+    connections: &Connections<'_>,
+    key: Option<&[String]>,
+    map: Option<FieldMap>,
+) -> Option<Push> {
+    let to = table.require("to", |node| connections.named(node, Kind::Rest));
+    let in_key = |column: &str, problem: String| match key {
+        Some(key) if !key.iter().any(|name| name == column) => {
+            Err(Wrong::new(problem).help(did_you_mean(column, key.iter().map(String::as_str))))
+        }
+        _ => Ok(()),
+    };
+    let group_by = table
+        .list("group-by", |node| {
+            let column = units::words(node)?;
+            in_key(&column, format!("`{column}` is not in the `key` of `read`"))?;
+            Ok(column)
+        })
+        .unwrap_or_default();
+    let request = request(table, &group_by);
+    let batch = table.table("batch").and_then(|batch| {
+        let records = batch.get("records", |node| units::whole(node, 1, 1_000_000));
+        batch.finish();
+        records.and_then(|records| usize::try_from(records).ok())
+    });
+    let body = match table.take("body") {
+        Some(node) => body(table, node, &in_key),
+        None => "$records".into(),
+    };
+    table.finish();
+    let (method, path) = request?;
+    Some(Push {
+        to: to?,
+        method,
+        path,
+        group_by,
+        batch_records: batch.unwrap_or(1_000),
+        body,
+        map,
+    })
+}
+
+fn request(table: &Table<'_>, group_by: &[String]) -> Option<(Method, Template)> {
+    let methods = [Method::Post, Method::Put, Method::Patch, Method::Delete];
+    let mut found = Vec::new();
+    for (key, method) in METHOD_KEYS.iter().zip(methods) {
+        let path = |node: &Node| {
+            let template = units::path_template(node)?;
+            match template.placeholders().into_iter().find(|name| !group_by.iter().any(|column| column == name)) {
+                Some(name) => Err(unfillable(node, name)
+                    .help(Some(format!("the records of one request share only `group-by`: add `{name}` to it")))),
+                None => Ok(template),
+            }
+        };
+        if table.node.get(key).is_some() {
+            found.push((key, method, table.get(key, path)));
+        } else {
+            table.take(key);
+        }
+    }
+    if let [_, (key, ..), ..] = found.as_slice() {
+        let wrong = Wrong::new("a push has one method, and another one is given too");
+        table.error(Some(key), &table.place(key), wrong);
+        return None;
+    }
+    let Some((_, method, path)) = found.pop() else {
+        let wrong = Wrong::new("has no method and path")
+            .help(Some("write one of post, put, patch, delete: put = \"/path\"".to_owned()));
+        table.error(None, &table.node.key_at, wrong);
+        return None;
+    };
+    Some((method, path?))
+}
+
+/// The body as JSON; what starts with `$` must be something that can be put there.
+fn body(
+    table: &Table<'_>,
+    node: &Node,
+    in_key: &dyn Fn(&str, String) -> Result<(), Wrong>,
+) -> serde_json::Value {
+    let mut tells = false;
+    let json = json(node, &mut |node, text| {
+        let column = text.strip_prefix("$gone.");
+        tells |= text == "$records" || column.is_some();
+        let wrong = match column {
+            Some(column) => in_key(column, format!("of a row that is gone only the key is known, not `{column}`")).err(),
+            None if text.starts_with('$') && text != "$records" => Some(
+                Wrong::new(format!("nothing fills `{text}`"))
+                    .help(Some("a body may hold \"$records\" and \"$gone.column\"".to_owned())),
+            ),
+            None => None,
+        };
+        if let Some(wrong) = wrong {
+            table.error(Some("body"), &node.at, wrong);
+        }
+    });
+    if !tells {
+        let wrong = Wrong::new("holds no \"$records\": the platform would be told nothing");
+        table.error(Some("body"), &node.at, wrong);
+    }
+    json
+}
+
+fn json(node: &Node, seen: &mut dyn FnMut(&Node, &str)) -> serde_json::Value {
+    match &node.value {
+        Value::Text(text) => {
+            seen(node, text);
+            text.as_str().into()
+        }
+        Value::Datetime(text) => text.as_str().into(),
+        Value::Integer(number) => (*number).into(),
+        // Digit for digit; what JSON can't hold (inf, nan) stays text.
+        Value::Float(text) => {
+            serde_json::from_str::<Number>(text).map_or_else(|_| text.as_str().into(), Into::into)
+        }
+        Value::Bool(value) => (*value).into(),
+        Value::Array(list) => list.iter().map(|node| json(node, seen)).collect(),
+        Value::Table(entries) => entries.iter().map(|(key, node)| (key.clone(), json(node, seen))).collect(),
+    }
+}
+
+/// How a row of one side becomes a record of the other.
+pub(super) fn map(table: &Table<'_>) -> Option<FieldMap> {
+    let fields = table.entries("map", |table, name, node| match &node.value {
+        Value::Text(text) if text == "$record" => Ok(MapRule::Record),
+        Value::Text(_) => units::template(node).map(MapRule::Template),
+        Value::Table(_) => {
+            let rule = table.below(name, node).and_then(|rule| field_rule(&rule));
+            // What is wrong inside has been reported where it stands.
+            Ok(rule.unwrap_or(MapRule::Record))
+        }
+        _ => Ok(MapRule::Constant(json(node, &mut |_, _| {}))),
+    });
+    fields.map(FieldMap)
+}
+
+fn field_rule(table: &Table<'_>) -> Option<MapRule> {
+    let types = [
+        ("text", ValueType::Text),
+        ("decimal", ValueType::Decimal),
+        ("integer", ValueType::Integer),
+        ("bool", ValueType::Bool),
+    ];
+    let field = table.require("field", |node| match units::field_path(node)? {
+        path if path == FieldPath::default() => Err(Wrong::new("must not be empty")),
+        path => Ok(path),
+    });
+    let value_type = table.require("type", |node| units::one_of(node, &types));
+    table.finish();
+    Some(MapRule::Field { field: field?, value_type: value_type? })
+}

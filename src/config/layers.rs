@@ -1,0 +1,341 @@
+//! The layers of a configuration and their merge. figment decides which layer wins; the nodes of the winners keep their
+//! places, so that the merged tree can say of every value which file, variable or flag set it, and where.
+
+use super::diagnostic::{Diagnostic, OriginKind, Place, did_you_mean};
+use super::document::{self, Node, Value};
+use super::{Sources, units};
+use figment::value::{Dict, Map};
+use figment::{Figment, Metadata, Profile, Provider, Source};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// The prefix of the variables that are a layer.
+const PREFIX: &str = "CADENCED_";
+/// The keys of which a layer that sets one replaces all: they only mean something together.
+pub(super) const TRIGGER_KEYS: &[&str] =
+    &["cron", "every", "offset", "between", "except", "initial", "after"];
+/// The methods of a push, of which there is one.
+pub(super) const METHOD_KEYS: &[&str] = &["post", "put", "patch", "delete"];
+/// The ways to name a secret, of which there is one.
+pub(super) const SECRET_KEYS: &[&str] = &["env", "file", "credential"];
+
+/// All layers merged.
+pub(super) struct Merged {
+    /// The values that won.
+    pub(super) root: Node,
+    /// The files read, in the order of their layers.
+    pub(super) files: Vec<PathBuf>,
+    /// Files that are not wholly readable: what is missing in them must not be held against others.
+    pub(super) broken: BTreeSet<String>,
+    /// What is wrong with the layers themselves.
+    pub(super) mistakes: Vec<Diagnostic>,
+}
+
+/// Reads all layers and merges them.
+pub(super) fn read(sources: &Sources) -> Merged {
+    let mut gathered = Gathered::default();
+    let mut layers = vec![gathered.file(&main_file(sources))];
+    if let (true, Some(unread)) = (gathered.files.is_empty(), gathered.mistakes.first_mut()) {
+        let help = "name the file with --config, or write ./cadenced.toml or /etc/cadenced/cadenced.toml";
+        unread.help = Some(help.to_owned());
+    }
+    let from_outside = outside(sources, &layers);
+    let schedules = layers.iter().chain(&from_outside).rev().find_map(|layer| layer.root.get("schedules"));
+    let schedules = schedules.map(directories).unwrap_or_default();
+    for (place, directory) in &schedules {
+        layers.extend(gathered.directory(place, directory));
+    }
+    layers.extend(outside(sources, &layers));
+
+    settle_alternatives(&mut layers);
+    let mut root = merge(&layers);
+    settle_zones(&layers, &mut root);
+    Merged {
+        root,
+        files: gathered.files,
+        broken: gathered.broken,
+        mistakes: gathered.mistakes,
+    }
+}
+
+/// The path a value names: relative to the directory of the file it stands in, or for variables and flags to the
+/// working directory.
+pub(super) fn resolve_path(place: &Place, path: &str) -> PathBuf {
+    let directory = match place.kind {
+        OriginKind::File => Path::new(&*place.file).parent(),
+        OriginKind::Variable | OriginKind::Flag => None,
+    };
+    directory.unwrap_or(Path::new("")).join(path)
+}
+
+/// The same without a working directory in it, for what outlives the reading.
+pub(super) fn absolute_path(place: &Place, path: &str) -> PathBuf {
+    let path = resolve_path(place, path);
+    std::path::absolute(&path).unwrap_or(path)
+}
+
+struct Layer {
+    root: Node,
+    /// The zone a schedule file gives its jobs.
+    zone: Option<Node>,
+    /// The jobs whose trigger this layer sets.
+    triggers: BTreeSet<String>,
+}
+
+impl Layer {
+    fn new(root: Node) -> Self {
+        Self { root, zone: None, triggers: BTreeSet::new() }
+    }
+}
+
+#[derive(Default)]
+struct Gathered {
+    files: Vec<PathBuf>,
+    broken: BTreeSet<String>,
+    mistakes: Vec<Diagnostic>,
+}
+
+impl Gathered {
+    fn file(&mut self, path: &Path) -> Layer {
+        let name = path.display().to_string();
+        let start = Place::start(&name, OriginKind::File);
+        let read = std::fs::read(path).map_err(|error| format!("can't be read: {error}"));
+        let text = read.and_then(|bytes| String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned()));
+        match text {
+            Ok(text) => {
+                let (root, mistakes) = document::parse(&name, text.trim_start_matches('\u{feff}'));
+                self.files.push(path.to_owned());
+                if !mistakes.is_empty() {
+                    self.broken.insert(name);
+                }
+                self.mistakes.extend(mistakes);
+                Layer::new(root)
+            }
+            Err(problem) => {
+                self.broken.insert(name);
+                self.mistakes.push(Diagnostic::new(&start, "file", problem));
+                Layer::new(Node::root(start))
+            }
+        }
+    }
+
+    fn directory(&mut self, place: &Place, directory: &Path) -> Vec<Layer> {
+        let entries = std::fs::read_dir(directory)
+            .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect::<Result<Vec<_>, _>>());
+        let mut paths = match entries {
+            Ok(paths) => paths,
+            Err(error) => {
+                let problem = format!("the directory {} can't be read: {error}", directory.display());
+                self.mistakes.push(Diagnostic::new(place, "schedules", problem));
+                self.broken.insert(directory.display().to_string());
+                return Vec::new();
+            }
+        };
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+        paths.sort();
+        paths.iter().map(|path| self.schedule_file(path)).collect()
+    }
+
+    /// A schedule file's own zone is its jobs' alone, and it has no say about the daemon.
+    fn schedule_file(&mut self, path: &Path) -> Layer {
+        let mut layer = self.file(path);
+        layer.zone = layer.root.get("timezone").cloned();
+        if let Some(Err(wrong)) = layer.zone.as_ref().map(units::zone) {
+            let zone = layer.zone.take().map_or_else(|| layer.root.at.clone(), |zone| zone.at);
+            self.mistakes.push(wrong.diagnostic(&zone, "timezone"));
+        }
+        let strange: Vec<_> = (layer.root.entries().iter())
+            .filter(|(key, _)| !["timezone", "connection", "job"].contains(&key.as_str()))
+            .map(|(key, node)| (key.clone(), node.key_at.clone()))
+            .collect();
+        for (key, place) in &strange {
+            let help = did_you_mean(key, ["timezone", "connection", "job"])
+                .unwrap_or_else(|| "settings of the daemon belong into cadenced.toml".to_owned());
+            let problem = "a schedule file holds only `timezone`, `connection` and `job`";
+            self.mistakes.push(Diagnostic::new(place, key, problem).with_help(Some(help)));
+        }
+        let gone: Vec<&str> = strange.iter().map(|(key, _)| key.as_str()).chain(["timezone"]).collect();
+        layer.root.remove(&[], &gone);
+        layer
+    }
+}
+
+fn main_file(sources: &Sources) -> PathBuf {
+    let installed = Path::new("/etc/cadenced/cadenced.toml");
+    sources.file.clone().unwrap_or_else(|| {
+        let here = PathBuf::from("cadenced.toml");
+        if !here.exists() && installed.exists() { installed.to_owned() } else { here }
+    })
+}
+
+fn directories(schedules: &Node) -> Vec<(Place, PathBuf)> {
+    let named = |node: &Node| match &node.value {
+        Value::Text(path) => Some((node.at.clone(), resolve_path(&node.at, path))),
+        _ => None,
+    };
+    match &schedules.value {
+        Value::Array(list) => list.iter().filter_map(named).collect(),
+        _ => named(schedules).into_iter().collect(),
+    }
+}
+
+/// The layers that are no files: variables, then flags.
+fn outside(sources: &Sources, below: &[Layer]) -> Vec<Layer> {
+    let mut secrets = BTreeSet::new();
+    below.iter().for_each(|layer| secret_variables(&layer.root, &mut secrets));
+
+    let mut variables = Node::root(Place::start("environment", OriginKind::Variable));
+    for (name, value) in &sources.env {
+        let Some(key) = name.strip_prefix(PREFIX) else { continue };
+        if !secrets.contains(name.as_str()) {
+            let place = Place::start(name, OriginKind::Variable);
+            variables.set(&variable_path(key, below), document::parse_value(&place, value));
+        }
+    }
+    let place = Place::start("command line", OriginKind::Flag);
+    let mut flags = Node::root(place.clone());
+    for (key, value) in &sources.overrides {
+        let path: Vec<String> = key.split('.').map(str::to_owned).collect();
+        flags.set(&path, document::parse_value(&place, value));
+    }
+    vec![Layer::new(variables), Layer::new(flags)]
+}
+
+fn secret_variables<'a>(node: &'a Node, names: &mut BTreeSet<&'a str>) {
+    if let [(key, Node { value: Value::Text(name), .. })] = node.entries()
+        && key == "env"
+    {
+        names.insert(name);
+    }
+    let elements = if let Value::Array(list) = &node.value { list.as_slice() } else { &[] };
+    node.entries().iter().map(|(_, node)| node).chain(elements).for_each(|node| secret_variables(node, names));
+}
+
+/// `JOB__ONE_STOCKS__CRON` is `job.one-stocks.cron`. Names that the files write otherwise (`_password`, `ApiAuth`) are
+/// recognised by their letters.
+fn variable_path(variable: &str, below: &[Layer]) -> Vec<String> {
+    let mut nodes: Vec<&Node> = below.iter().map(|layer| &layer.root).collect();
+    let mut path = Vec::new();
+    for step in variable.split("__") {
+        let same = |key: &&String| key.replace('-', "_").eq_ignore_ascii_case(step);
+        let written = nodes.iter().flat_map(|node| node.entries()).map(|(key, _)| key).find(same);
+        let key = written.cloned().unwrap_or_else(|| step.to_lowercase().replace('_', "-"));
+        nodes = nodes.iter().filter_map(|node| node.get(&key)).collect();
+        path.push(key);
+    }
+    path
+}
+
+/// Where a layer sets one of several keys that only mean something together, those of the layers below go.
+fn settle_alternatives(layers: &mut [Layer]) {
+    for index in 0..layers.len() {
+        let (below, rest) = layers.split_at_mut(index);
+        let layer = &mut rest[0];
+        let sets = |node: &Node, keys: &[&str]| node.entries().iter().any(|(key, _)| keys.contains(&key.as_str()));
+        let table = |name: &str| layer.root.get(name).map(Node::entries).unwrap_or_default();
+        for (name, job) in table("job") {
+            if sets(job, TRIGGER_KEYS) {
+                layer.triggers.insert(name.clone());
+                below.iter_mut().for_each(|below| below.root.remove(&["job", name], TRIGGER_KEYS));
+            }
+            if job.get("push").is_some_and(|push| sets(push, METHOD_KEYS)) {
+                below.iter_mut().for_each(|below| below.root.remove(&["job", name, "push"], METHOD_KEYS));
+            }
+        }
+        for (name, connection) in table("connection") {
+            if sets(connection, &["sql", "url"]) {
+                below.iter_mut().for_each(|below| below.root.remove(&["connection", name], &["sql", "url"]));
+            }
+        }
+    }
+}
+
+/// A job without a zone of its own has that of the file that set its trigger, or else of the last file that knows it.
+fn settle_zones(layers: &[Layer], root: &mut Node) {
+    let jobs: Vec<String> = (root.get("job").map(Node::entries).unwrap_or_default().iter())
+        .filter(|(_, job)| matches!(job.value, Value::Table(_)) && job.get("timezone").is_none())
+        .map(|(name, _)| name.clone())
+        .collect();
+    for name in jobs {
+        let path = ["job".to_owned(), name, "timezone".to_owned()];
+        let by_trigger = layers.iter().rev().filter(|layer| layer.triggers.contains(&path[1]));
+        let by_mention = layers.iter().rev().filter(|layer| layer.root.find(&path[..2]).is_some());
+        if let Some(zone) = by_trigger.chain(by_mention).find_map(|layer| layer.zone.as_ref()) {
+            root.set(&path, zone.clone());
+        }
+    }
+}
+
+fn merge(layers: &[Layer]) -> Node {
+    let figment = (layers.iter().enumerate())
+        .fold(Figment::new(), |figment, (index, layer)| figment.merge(Ranked(index, &layer.root)));
+    let merged = figment.data().ok().and_then(|mut profiles| profiles.remove(&Profile::Default));
+    let nodes: Vec<(usize, &Node)> = layers.iter().map(|layer| &layer.root).enumerate().collect();
+    let start = layers.first().map_or_else(|| Place::start("", OriginKind::File), |l| l.root.at.clone());
+    let mut root = Node::root(start);
+    root.value = table(&figment, &merged.unwrap_or_default(), &nodes);
+    root
+}
+
+/// The nodes of a merged table, in the order in which the layers first name them.
+fn table(figment: &Figment, dict: &Dict, nodes: &[(usize, &Node)]) -> Value {
+    let mut entries = Vec::new();
+    let mut seen = BTreeSet::new();
+    for (_, node) in nodes {
+        for (key, _) in node.entries() {
+            if let Some(value) = dict.get(key)
+                && seen.insert(key)
+            {
+                let below: Vec<_> =
+                    nodes.iter().filter_map(|(index, node)| Some((*index, node.get(key)?))).collect();
+                entries.extend(winner(figment, value, &below).map(|node| (key.clone(), node)));
+            }
+        }
+    }
+    Value::Table(entries)
+}
+
+fn winner(figment: &Figment, value: &figment::value::Value, nodes: &[(usize, &Node)]) -> Option<Node> {
+    let Some(dict) = value.as_dict() else {
+        let rank = figment.get_metadata(value.tag())?.source.as_ref()?.custom()?.parse::<usize>().ok()?;
+        return nodes.iter().find(|(index, _)| *index == rank).map(|(_, node)| (*node).clone());
+    };
+    let tables: Vec<_> =
+        nodes.iter().copied().filter(|(_, node)| matches!(node.value, Value::Table(_))).collect();
+    let mut merged = tables.first()?.1.clone();
+    merged.value = table(figment, dict, &tables);
+    Some(merged)
+}
+
+/// One layer as figment takes it; its rank comes back with every value that wins.
+struct Ranked<'a>(usize, &'a Node);
+
+impl Provider for Ranked<'_> {
+    fn metadata(&self) -> Metadata {
+        Metadata::from("layer", Source::Custom(self.0.to_string()))
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Profile::Default.collect(dict(self.1.entries())))
+    }
+}
+
+fn dict(entries: &[(String, Node)]) -> Dict {
+    entries.iter().map(|(key, node)| (key.clone(), figment_value(node))).collect()
+}
+
+fn figment_value(node: &Node) -> figment::value::Value {
+    match &node.value {
+        // A secret is named in one way: two layers' ways must not be mixed.
+        Value::Table(entries) if !is_secret(entries) => dict(entries).into(),
+        Value::Table(_) => "secret".into(),
+        Value::Text(text) | Value::Float(text) | Value::Datetime(text) => text.as_str().into(),
+        Value::Integer(integer) => (*integer).into(),
+        Value::Bool(value) => (*value).into(),
+        Value::Array(list) => list.iter().map(figment_value).collect::<Vec<_>>().into(),
+    }
+}
+
+fn is_secret(entries: &[(String, Node)]) -> bool {
+    !entries.is_empty() && entries.iter().all(|(key, _)| SECRET_KEYS.contains(&key.as_str()))
+}

@@ -1,2 +1,7 @@
 //! The daemon and its command line; everything is in the library.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cadenced::cli::main(std::env::args_os()).into()
+}

@@ -1,1 +1,92 @@
-//! To be written.
+//! The command line: reads what was asked, calls the part that does it, prints what it answers. No logic.
+//!
+//! Data goes to stdout, messages to stderr, and scripts can rely on the exit codes ([`Exit`]). Nothing here ends the
+//! process; `main.rs` does.
+
+mod args;
+mod check;
+mod control;
+mod keep;
+mod launch;
+mod next;
+mod output;
+mod place;
+
+pub use output::Exit;
+
+use crate::admin::ControlClient;
+use crate::clock::{Clock as _, SystemClock};
+use args::{Cli, Command};
+use clap::Parser as _;
+use output::{Stop, say};
+use place::Place;
+use std::ffi::OsString;
+use std::io::{BufWriter, Write};
+
+/// Does what the arguments (the program's name first) ask for.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // `--help` and `--version` are errors to clap, but answers to whoever asked.
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Ok };
+            let _ = error.print();
+            return exit;
+        }
+    };
+    let mut out = BufWriter::new(std::io::stdout());
+    let done = perform(cli, &mut out).and_then(|exit| {
+        out.flush()?;
+        Ok(exit)
+    });
+    // What is left in the buffer is what could not be written: dropping it would try once more.
+    let _ = out.into_parts();
+    match done {
+        Ok(exit) => exit,
+        Err(stop) => {
+            if !stop.message.is_empty() {
+                say(format!("cadenced: {}", stop.message));
+            }
+            stop.exit
+        }
+    }
+}
+
+fn perform(cli: Cli, out: &mut impl Write) -> Result<Exit, Stop> {
+    let place = Place { config: cli.config, state: cli.state };
+    match cli.command {
+        Command::Run => launch::run(&place),
+        Command::Demo => launch::demo(),
+        Command::Once(args) => launch::once(&place, &args),
+        Command::Check => check::check(&place, SystemClock.now(), out),
+        Command::Next(args) => next::next(&place, &args, SystemClock.now(), out),
+        talk => runtime()?.block_on(perform_talking(talk, &place, out)),
+    }
+}
+
+async fn perform_talking(command: Command, place: &Place, out: &mut impl Write) -> Result<Exit, Stop> {
+    let daemon =
+        async || -> Result<ControlClient, Stop> { Ok(ControlClient::connect(&place.state()?).await?) };
+    match command {
+        Command::Status(args) => control::status(&daemon().await?, &args, out).await,
+        Command::History(args) => control::history(&daemon().await?, &args, out).await,
+        Command::Slots(args) => control::slots(&daemon().await?, &args, out).await,
+        Command::Trigger(args) => control::trigger(&daemon().await?, &args).await,
+        Command::Pause(args) => control::pause(&daemon().await?, &args).await,
+        Command::Resume(args) => control::resume(&daemon().await?, &args).await,
+        Command::Reload(args) => control::reload(&daemon().await?, &args).await,
+        Command::Watermark(command) => keep::watermark(&place.state()?, command, out).await,
+        Command::Rejects(command) => keep::rejects(&place.state()?, command, out).await,
+        Command::State(command) => keep::state(&place.state()?, command, out).await,
+        Command::Run | Command::Demo | Command::Once(_) | Command::Check | Command::Next(_) => {
+            Err(Stop::new(Exit::Internal, "this command needs no daemon"))
+        }
+    }
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Stop> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Stop::new(Exit::Internal, format!("the runtime could not be started: {error}")))
+}

@@ -1,0 +1,256 @@
+//! The command line as clap reads it. The first line of each comment is what `--help` shows.
+
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// A schedule daemon that moves records between an ERP and its platforms.
+#[derive(Debug, Parser)]
+#[command(name = "cadenced", version, propagate_version = true)]
+pub(super) struct Cli {
+    /// The daemon's file [default: ./cadenced.toml, or else /etc/cadenced/cadenced.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// The state directory, instead of the configured one
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(super) state: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the daemon in the foreground
+    Run,
+    /// Run the daemon against simulated platforms and a sample ERP, all on loopback
+    Demo,
+    /// Read the whole configuration and print every problem, or each job with its next slots
+    Check,
+    /// Print when jobs are due
+    Next(Next),
+    /// Run one job now, without the daemon
+    Once(Once),
+    /// How every job is doing
+    Status(Shown),
+    /// The newest runs
+    History(History),
+    /// The slots of a day and what came of each
+    Slots(Slots),
+    /// Start a run now
+    Trigger(Trigger),
+    /// Keep a job from being started until it is resumed
+    Pause(Pause),
+    /// Take a pause back
+    Resume(OneJob),
+    /// Have the daemon read its configuration again
+    Reload(Reload),
+    /// How far jobs have read their sources
+    #[command(subcommand)]
+    Watermark(Watermark),
+    /// Records the other side refused
+    #[command(subcommand)]
+    Rejects(Rejects),
+    /// Everything the daemon remembers, as JSON lines
+    #[command(subcommand)]
+    State(StateCommand),
+}
+
+/// How data is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Shown {
+    /// How it is written
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct OneJob {
+    /// The job
+    pub(super) job: String,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Next {
+    /// The jobs; all, if none is named
+    #[arg(value_name = "JOB", conflicts_with_all = ["cron", "batch"])]
+    pub(super) jobs: Vec<String>,
+    /// A cron expression instead of jobs: six fields, seconds first, or five
+    #[arg(long, value_name = "EXPRESSION", conflicts_with = "batch", allow_hyphen_values = true)]
+    pub(super) cron: Option<String>,
+    /// The zone the expression is read in [default: UTC]
+    #[arg(long, value_name = "ZONE", requires = "cron", value_parser = zone)]
+    pub(super) timezone: Option<Tz>,
+    /// The first instant that counts: RFC 3339, or a local time of the zone [default: now]
+    #[arg(long, value_name = "TIME", conflicts_with = "batch")]
+    pub(super) from: Option<String>,
+    /// The first instant that no longer counts
+    #[arg(long, value_name = "TIME", conflicts_with = "batch")]
+    pub(super) until: Option<String>,
+    /// How many slots of each job [default: 10, or all before --until]
+    #[arg(long, value_name = "N", conflicts_with = "batch")]
+    pub(super) count: Option<usize>,
+    /// Read requests from a file of JSON lines, `{id,cron,timezone,from,count}` each; `-` is standard input
+    #[arg(long, value_name = "FILE")]
+    pub(super) batch: Option<PathBuf>,
+    /// How slots are written; a batch is always answered in JSON
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+fn zone(name: &str) -> Result<Tz, String> {
+    name.parse().map_err(|_| "not an IANA time zone such as Europe/Warsaw".to_owned())
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Once {
+    /// The job
+    pub(super) job: String,
+    /// Print the requests it would send, secrets redacted; send and write nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// How the result is written
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct History {
+    /// The job; all, if none is named
+    pub(super) job: Option<String>,
+    /// How many runs
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(super) limit: usize,
+    /// How it is written
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Slots {
+    /// The job
+    pub(super) job: String,
+    /// The day, in the job's zone [default: today]
+    #[arg(long, value_name = "DATE")]
+    pub(super) date: Option<NaiveDate>,
+    /// How it is written
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Trigger {
+    /// The job
+    pub(super) job: String,
+    /// Deliver again what was delivered before
+    #[arg(long)]
+    pub(super) again: bool,
+    /// Wait for the run's end and exit with its outcome
+    #[arg(long)]
+    pub(super) wait: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Pause {
+    /// The job
+    pub(super) job: String,
+    /// Why, for whoever looks at the status
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Reload {
+    /// Wait until the new set of jobs serves; exit 1 if it was refused and the old one stays
+    #[arg(long)]
+    pub(super) wait: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Watermark {
+    /// Every job's watermark
+    List(Shown),
+    /// One job's watermark
+    Get(OneJob),
+    /// Move a watermark, forwards or backwards
+    Set {
+        /// The job
+        job: String,
+        /// The instant, RFC 3339: 2026-03-29T03:00:00+02:00
+        watermark: String,
+    },
+    /// Forget a watermark: the job starts from its configured start
+    Reset(OneJob),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Rejects {
+    /// The rejects of a job, or of all
+    List {
+        /// The job; all, if none is named
+        job: Option<String>,
+        /// How many rejects
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        limit: usize,
+        /// How it is written
+        #[arg(long, value_enum, default_value_t)]
+        format: Format,
+    },
+    /// One reject with its content
+    Show {
+        /// The job
+        job: String,
+        /// The record's key, as `list` prints it
+        key: String,
+    },
+    /// Drop one reject, or all of a job
+    #[command(group = clap::ArgGroup::new("which").required(true))]
+    Drop {
+        /// The job
+        job: String,
+        /// The record's key, as `list` prints it
+        #[arg(group = "which")]
+        key: Option<String>,
+        /// All of the job
+        #[arg(long, group = "which")]
+        all: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StateCommand {
+    /// Write everything the daemon remembers
+    Export {
+        /// Into this file, whole or not at all [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Fill the state directory from an export; no daemon may run on it
+    Import {
+        /// The export; `-` is standard input
+        file: PathBuf,
+        /// Put the export in the place of a state that is there already
+        #[arg(long)]
+        replace: bool,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

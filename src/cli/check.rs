@@ -1,0 +1,69 @@
+//! `cadenced check`: every problem of the configuration, or what it comes to.
+
+use super::next::when;
+use super::output::{Exit, NOTHING, Stop, Table, say, shown};
+use super::place::Place;
+use crate::config::Loaded;
+use crate::job::{Job, Work};
+use chrono::{DateTime, Utc};
+use std::io::Write;
+
+pub(super) fn check(place: &Place, now: DateTime<Utc>, out: &mut impl Write) -> Result<Exit, Stop> {
+    let loaded = place.load()?;
+    loaded.warnings.iter().for_each(|warning| say(format!("warning: {warning}")));
+    print(&loaded, now, out)?;
+    say(format!(
+        "{} jobs and {} connections; state in {}",
+        loaded.jobs.len(),
+        loaded.connections.len(),
+        loaded.settings.state.display()
+    ));
+    Ok(Exit::Ok)
+}
+
+fn print(loaded: &Loaded, now: DateTime<Utc>, out: &mut impl Write) -> Result<(), Stop> {
+    let mut table = Table::new(["JOB", "IS", "NEXT SLOT", "THEN", "THEN", "DUE", "SET BY"]);
+    for job in loaded.jobs.values() {
+        let mut slots = next_slots(job, now).into_iter();
+        let mut slot = || slots.next().unwrap_or_else(|| NOTHING.to_owned());
+        table.row([
+            job.name.to_string(),
+            is(job).to_owned(),
+            slot(),
+            slot(),
+            slot(),
+            when(job),
+            set_by(loaded, job),
+        ]);
+    }
+    table.print(out)
+}
+
+fn next_slots(job: &Job, now: DateTime<Utc>) -> Vec<String> {
+    job.trigger.timetable().map_or_else(Vec::new, |timetable| {
+        let slots = timetable.slots(now, DateTime::<Utc>::MAX_UTC);
+        slots.take(3).map(|at| shown(at, timetable.zone())).collect()
+    })
+}
+
+fn is(job: &Job) -> &'static str {
+    match (job.enabled, &job.work) {
+        (false, _) => "disabled",
+        (true, Work::Unconfigured) => "unconfigured",
+        (true, _) => "on",
+    }
+}
+
+/// The files (or variables) that set keys of the job, in name order.
+fn set_by(loaded: &Loaded, job: &Job) -> String {
+    let prefix = format!("job.{}.", job.name);
+    let mut places: Vec<&str> = loaded
+        .origins
+        .iter()
+        .filter(|(key, _)| key.starts_with(&prefix))
+        .map(|(_, place)| place.file.as_ref())
+        .collect();
+    places.sort_unstable();
+    places.dedup();
+    places.join(", ")
+}

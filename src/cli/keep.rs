@@ -1,0 +1,219 @@
+//! The commands on what the daemon remembers: watermarks, rejects, the whole state. They go through the daemon if it
+//! runs, so that its runs and they don't cross, and else work on the state directory themselves.
+
+use super::args::{Format, Rejects, StateCommand, Watermark};
+use super::output::{Exit, Stop, Table, json_line, or_nothing, say, typed_key};
+use crate::admin::control::{RejectRow, WatermarkRow, watermark_from_text};
+use crate::admin::{ClientError, ControlClient};
+use crate::clock::SystemClock;
+use crate::state::{ImportMode, Store};
+use crate::words::JobName;
+use futures_util::StreamExt as _;
+use serde_json::Value;
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Seek as _, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+/// What of a job's source a watermark or a reject belongs to; all jobs read one thing so far.
+const ENTITY: &str = "";
+
+/// Who holds the state.
+enum Keeper {
+    Daemon(ControlClient),
+    Here(Store),
+}
+
+impl Keeper {
+    async fn find(state: &Path) -> Result<Self, Stop> {
+        match ControlClient::connect(state).await {
+            Ok(daemon) => Ok(Self::Daemon(daemon)),
+            // Opening a store creates it, and a mistyped directory must not become one.
+            Err(ClientError::NoDaemon { .. }) if !state.join("db").exists() => {
+                Err(Stop::new(Exit::Failed, format!("{}: there is no state here", state.display())))
+            }
+            Err(ClientError::NoDaemon { .. }) => Ok(Self::Here(Store::open(state, Arc::new(SystemClock))?)),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn name(job: &str) -> Result<JobName, Stop> {
+    JobName::new(job).map_err(|bad| Stop::new(Exit::Usage, bad.to_string()))
+}
+
+pub(super) async fn watermark(state: &Path, command: Watermark, out: &mut impl Write) -> Result<Exit, Stop> {
+    let keeper = Keeper::find(state).await?;
+    match command {
+        Watermark::List(args) => {
+            let rows = match &keeper {
+                Keeper::Daemon(daemon) => daemon.watermarks().await?,
+                Keeper::Here(store) => watermarks(store, None).await?,
+            };
+            print_watermarks(&rows, args.format, out)?;
+        }
+        Watermark::Get(args) => {
+            let row = match &keeper {
+                Keeper::Daemon(daemon) => Some(daemon.watermark(&args.job).await?),
+                Keeper::Here(store) => watermarks(store, Some(&name(&args.job)?)).await?.pop(),
+            };
+            let Some(watermark) = row.and_then(|row| row.watermark) else {
+                return Err(Stop::new(Exit::Failed, format!("{}: it has no watermark", args.job)));
+            };
+            writeln!(out, "{watermark}")?;
+        }
+        Watermark::Set { job, watermark } => {
+            let to = watermark_from_text(&watermark).map_err(|message| Stop::new(Exit::Usage, message))?;
+            match &keeper {
+                Keeper::Daemon(daemon) => drop(daemon.set_watermark(&job, &watermark).await?),
+                Keeper::Here(store) => store.set_watermark(&name(&job)?, ENTITY, Value::from(to.0)).await?,
+            }
+            say(format!("{job}: the watermark is {watermark}"));
+        }
+        Watermark::Reset(args) => {
+            match &keeper {
+                Keeper::Daemon(daemon) => daemon.reset_watermark(&args.job).await?,
+                Keeper::Here(store) => drop(store.reset_watermark(&name(&args.job)?, ENTITY).await?),
+            }
+            say(format!("{}: no watermark; the next run starts from the configured start", args.job));
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+async fn watermarks(store: &Store, job: Option<&JobName>) -> Result<Vec<WatermarkRow>, Stop> {
+    let marks = store.watermarks(job).await?;
+    Ok(marks.into_iter().map(|(job, _, watermark)| WatermarkRow::new(job, &watermark)).collect())
+}
+
+fn print_watermarks(rows: &[WatermarkRow], format: Format, out: &mut impl Write) -> Result<(), Stop> {
+    if format == Format::Json {
+        return rows.iter().try_for_each(|row| json_line(out, row));
+    }
+    let mut table = Table::new(["JOB", "WATERMARK", "MOVED"]);
+    for row in rows {
+        let moved = row.updated.map(|at| at.format("%Y-%m-%dT%H:%M:%SZ"));
+        table.row([row.job.to_string(), or_nothing(row.watermark.as_ref()), or_nothing(moved)]);
+    }
+    table.print(out)
+}
+
+pub(super) async fn rejects(state: &Path, command: Rejects, out: &mut impl Write) -> Result<Exit, Stop> {
+    let keeper = Keeper::find(state).await?;
+    match command {
+        Rejects::List { job, limit, format } => {
+            let rows = match &keeper {
+                Keeper::Daemon(daemon) => daemon.rejects(job.as_deref(), limit).await?,
+                Keeper::Here(store) => kept_rejects(store, job.as_deref(), limit).await?,
+            };
+            print_rejects(&rows, format, out)?;
+        }
+        Rejects::Show { job, key } => {
+            let key = typed_key(&key);
+            let row = match &keeper {
+                Keeper::Daemon(daemon) => Some(daemon.reject(&job, &key).await?),
+                Keeper::Here(store) => {
+                    let job = name(&job)?;
+                    store.reject(&job, ENTITY, &key).await?.map(|reject| RejectRow::new(job, reject))
+                }
+            };
+            match row {
+                Some(row) => json_line(out, &row)?,
+                None => return Err(Stop::new(Exit::Failed, format!("{job}: no reject has this key"))),
+            }
+        }
+        Rejects::Drop { job, key, all: _ } => {
+            let key = key.map(|key| typed_key(&key));
+            let dropped = match (&keeper, &key) {
+                (Keeper::Daemon(daemon), key) => daemon.drop_rejects(&job, key.as_deref()).await?,
+                (Keeper::Here(store), None) => store.drop_rejects(&name(&job)?).await?,
+                (Keeper::Here(store), Some(key)) => {
+                    u64::from(store.drop_reject(&name(&job)?, ENTITY, key).await?)
+                }
+            };
+            if dropped == 0 && key.is_some() {
+                return Err(Stop::new(Exit::Failed, format!("{job}: no reject has this key")));
+            }
+            say(format!("{job}: {dropped} rejects dropped"));
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+async fn kept_rejects(store: &Store, job: Option<&str>, limit: usize) -> Result<Vec<RejectRow>, Stop> {
+    let jobs = match job {
+        Some(job) => vec![name(job)?],
+        None => store.ledger_view().await?.into_keys().collect(),
+    };
+    let mut rows = Vec::new();
+    for job in jobs {
+        let rejects = store.rejects(&job, None, limit - rows.len()).await?;
+        rows.extend(rejects.into_iter().map(|reject| RejectRow::new(job.clone(), reject).without_content()));
+    }
+    Ok(rows)
+}
+
+fn print_rejects(rows: &[RejectRow], format: Format, out: &mut impl Write) -> Result<(), Stop> {
+    if format == Format::Json {
+        return rows.iter().try_for_each(|row| json_line(out, row));
+    }
+    let mut table = Table::new(["JOB", "KEY", "REFUSED", "RUN", "REASON"]);
+    for row in rows {
+        table.row([
+            row.job.to_string(),
+            row.key.clone(),
+            row.at.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            or_nothing(row.run),
+            row.reason.clone(),
+        ]);
+    }
+    table.print(out)
+}
+
+pub(super) async fn state(state: &Path, command: StateCommand, out: &mut impl Write) -> Result<Exit, Stop> {
+    match command {
+        StateCommand::Export { output: None } => export(state, out).await?,
+        StateCommand::Export { output: Some(path) } => {
+            let written = |error: io::Error| {
+                Stop::new(Exit::Internal, format!("{}: {error}", path.display()))
+            };
+            // Under its name only when it is whole.
+            let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let mut file = tempfile::NamedTempFile::new_in(dir).map_err(written)?;
+            export(state, &mut file).await?;
+            file.as_file().sync_all().map_err(written)?;
+            file.persist(&path).map_err(|error| written(error.error))?;
+        }
+        StateCommand::Import { file, replace } => {
+            let mode = if replace { ImportMode::Replace } else { ImportMode::IntoEmpty };
+            let from: Box<dyn BufRead> = if file == Path::new("-") {
+                Box::new(io::stdin().lock())
+            } else {
+                let opened = File::open(&file)
+                    .map_err(|error| Stop::new(Exit::Usage, format!("{}: {error}", file.display())))?;
+                Box::new(BufReader::new(opened))
+            };
+            let imported = Store::import(state, from, mode)?;
+            say(format!("{} entries, exported at {}", imported.entries, imported.exported.format("%Y-%m-%dT%H:%M:%SZ")));
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+async fn export(state: &Path, to: &mut impl Write) -> Result<(), Stop> {
+    match Keeper::find(state).await? {
+        Keeper::Daemon(daemon) => {
+            let mut chunks = daemon.export().await?;
+            while let Some(chunk) = chunks.next().await {
+                to.write_all(&chunk?)?;
+            }
+        }
+        Keeper::Here(store) => {
+            let mut spool = tempfile::tempfile()?;
+            store.export(spool.try_clone()?).await?;
+            spool.rewind()?;
+            io::copy(&mut spool, to)?;
+        }
+    }
+    Ok(())
+}

@@ -4,7 +4,7 @@
 use crate::connectors::{Connectors, Ends};
 use crate::job::Job;
 use crate::run::{Counts, Outcome};
-use crate::state::Granted;
+use crate::state::Token;
 use crate::transfer::{Class, Failure, copy};
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
@@ -36,7 +36,7 @@ pub type Stop = watch::Receiver<bool>;
 /// The seam between when and what: performs one run.
 pub trait Perform: Send + Sync + 'static {
     /// Runs the job for the claimed slot. It never fails as such: what went wrong is in the outcome.
-    fn perform(&self, job: Arc<Job>, granted: Granted, stop: Stop) -> BoxFuture<'static, Ended>;
+    fn perform(&self, job: Arc<Job>, token: Token, stop: Stop) -> BoxFuture<'static, Ended>;
 }
 
 /// Runs jobs over their connections.
@@ -53,18 +53,18 @@ impl Runner {
 }
 
 impl Perform for Runner {
-    fn perform(&self, job: Arc<Job>, granted: Granted, stop: Stop) -> BoxFuture<'static, Ended> {
+    fn perform(&self, job: Arc<Job>, token: Token, stop: Stop) -> BoxFuture<'static, Ended> {
         let connectors = Arc::clone(&self.connectors);
-        let span = tracing::info_span!("run", job = %job.name, slot = %granted.slot.at, run = %granted.run);
-        Box::pin(run(connectors, job, granted, stop).instrument(span))
+        let span = tracing::info_span!("run", job = %job.name, slot = %token.slot.at, run = %token.run);
+        Box::pin(run(connectors, job, token, stop).instrument(span))
     }
 }
 
-async fn run(connectors: Arc<Connectors>, job: Arc<Job>, granted: Granted, mut stop: Stop) -> Ended {
-    tracing::info!(attempt = granted.attempt, "run started");
+async fn run(connectors: Arc<Connectors>, job: Arc<Job>, token: Token, mut stop: Stop) -> Ended {
+    tracing::info!(attempt = token.attempt, "run started");
     let mut counts = Counts::default();
     let moved = {
-        let moving = transfer(&connectors, &job, &granted, &mut counts);
+        let moving = transfer(&connectors, &job, &token, &mut counts);
         tokio::select! {
             moved = tokio::time::timeout(job.policy.timeout, moving) => moved.unwrap_or_else(|_| {
                 let seconds = job.policy.timeout.as_secs();
@@ -96,10 +96,10 @@ async fn run(connectors: Arc<Connectors>, job: Arc<Job>, granted: Granted, mut s
 async fn transfer(
     connectors: &Connectors,
     job: &Job,
-    granted: &Granted,
+    token: &Token,
     counts: &mut Counts,
 ) -> Result<Option<String>, Failure> {
-    let mut ends: Ends = connectors.ends(job, granted).await?;
+    let mut ends: Ends = connectors.ends(job, token).await?;
     copy(ends.source.as_mut(), ends.sink.as_mut(), ends.checkpoint.as_mut(), counts).await?;
     Ok(ends.checkpoint.note())
 }
@@ -123,7 +123,15 @@ fn report(ended: &Ended) {
     match ended.outcome {
         Outcome::Ok => tracing::info!(read, written, unchanged, removed, requests, "run ended: ok"),
         outcome => {
-            tracing::warn!(read, written, unchanged, rejected, removed, requests, "run ended: {outcome}: {message}");
+            tracing::warn!(
+                read,
+                written,
+                unchanged,
+                rejected,
+                removed,
+                requests,
+                "run ended: {outcome}: {message}"
+            );
         }
     }
 }

@@ -5,12 +5,14 @@
 use crate::clock::SharedClock;
 use crate::job::Job;
 use crate::planner::{JobFacts, Plan, Planner, Refusal};
-use crate::run::{Counts, Outcome, Slot};
+use crate::run::{Cause, Counts, Entry, Outcome, Slot};
 use crate::runner::{Ended, Perform};
-use crate::state::{Claim, Claimed, Closing, Coordinator, Granted, LedgerBatch};
+use crate::schedule::splay_of;
+use crate::state::{Claim, Claimed, Closing, Coordinator, LedgerBatch, Token};
 use crate::telemetry;
 use crate::words::JobName;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
+use metrics::{counter, histogram};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,9 +103,9 @@ pub struct Scheduler {
     perform: Arc<dyn Perform>,
     clock: SharedClock,
     commands: mpsc::Receiver<Command>,
-    runs: JoinSet<(Granted, Ended)>,
+    runs: JoinSet<(Token, Ended)>,
     /// Runs by task, so that one that panics still closes its slot.
-    tasks: HashMap<tokio::task::Id, Granted>,
+    tasks: HashMap<tokio::task::Id, Token>,
     waiters: HashMap<Slot, oneshot::Sender<Ended>>,
     /// Batches still to be written, in order; nothing overtakes.
     unwritten: VecDeque<LedgerBatch>,
@@ -178,7 +180,9 @@ impl Scheduler {
         }
         self.write().await;
         if !self.unwritten.is_empty() {
-            tracing::error!("the ledger could not be written at the end; the next start will see interrupted slots");
+            tracing::error!(
+                "the ledger could not be written at the end; the next start will see interrupted slots"
+            );
         }
     }
 
@@ -202,13 +206,18 @@ impl Scheduler {
     /// Queues what a plan says, with the closings that belong into the same batch.
     fn take(&mut self, plan: Plan, closings: Vec<Closing>) {
         if let Some(step) = plan.clock_step {
-            metrics::counter!(telemetry::CLOCK_STEPS).increment(1);
-            tracing::warn!(step_seconds = step.num_seconds(), "the clock stepped, or the process stood still");
+            let direction = if step < TimeDelta::zero() { "back" } else { "forward" };
+            counter!(telemetry::CLOCK_STEPS, "direction" => direction).increment(1);
+            tracing::warn!(
+                step_seconds = step.num_seconds(),
+                "the clock stepped, or the process stood still"
+            );
         }
         if plan.entries.is_empty() && plan.starts.is_empty() && closings.is_empty() {
             return;
         }
-        let claims = plan.starts.into_iter().map(|start| Claim { slot: start.slot, cause: start.cause }).collect();
+        let claims =
+            plan.starts.into_iter().map(|start| Claim { slot: start.slot, cause: start.cause }).collect();
         self.unwritten.push_back(LedgerBatch { closings, entries: plan.entries, claims });
     }
 
@@ -220,11 +229,10 @@ impl Scheduler {
                     if self.stuck.take().is_some() {
                         tracing::info!("the ledger can be written again");
                     }
-                    if let Some(batch) = self.unwritten.pop_front() {
-                        telemetry::count_slots(&batch.entries);
-                    }
-                    for claimed in claimed {
-                        self.claimed(claimed);
+                    let Some(batch) = self.unwritten.pop_front() else { return };
+                    count_slots(&batch.entries);
+                    for (claim, claimed) in batch.claims.into_iter().zip(claimed) {
+                        self.claimed(claim, claimed);
                     }
                 }
                 Err(error) => {
@@ -238,63 +246,84 @@ impl Scheduler {
         }
     }
 
-    fn claimed(&mut self, claimed: Claimed) {
-        let granted = match claimed {
-            Claimed::Granted(granted) => granted,
-            Claimed::Refused { slot, why } => {
-                tracing::debug!(%slot, why, "not run again");
-                self.planner.on_refused(&slot);
+    fn claimed(&mut self, claim: Claim, claimed: Claimed) {
+        let token = match claimed {
+            Claimed::Granted(token) => token,
+            Claimed::Refused(why) => {
+                tracing::debug!(slot = %claim.slot, %why, "not run again");
+                self.planner.on_refused(&claim.slot);
                 return;
             }
         };
-        let Some(job) = self.jobs.get(&granted.slot.job).cloned() else {
+        let Some(job) = self.jobs.get(&token.slot.job).cloned() else {
             // Removed between the plan and the claim: its slot is closed, not forgotten.
-            self.ended(granted, Ended::interrupted("the job was removed"));
+            self.ended(token, Ended::interrupted("the job was removed"));
             return;
         };
-        let lateness = (self.clock.now() - granted.slot.at).to_std().unwrap_or_default();
-        telemetry::run_started(&granted, lateness);
-        let run = self.perform.perform(job, granted.clone(), self.stop_runs.subscribe());
-        let task = {
-            let granted = granted.clone();
-            self.runs.spawn(async move { (granted, run.await) })
+        if claim.cause == Cause::Due {
+            let lateness = (self.clock.now() - token.slot.at).to_std().unwrap_or_default();
+            histogram!(telemetry::SLOT_LATENESS, "job" => token.slot.job.to_string()).record(lateness);
+        }
+        let splay = match (claim.cause, job.trigger.timetable()) {
+            (Cause::Due, Some(timetable)) => splay_of(job.name.as_str(), timetable.spec().splay),
+            _ => Duration::ZERO,
         };
-        self.tasks.insert(task.id(), granted);
+        let run = self.perform.perform(job, token.clone(), self.stop_runs.subscribe());
+        let mut stop = self.stop_runs.subscribe();
+        let run = async move {
+            if !splay.is_zero() {
+                tokio::select! {
+                    () = tokio::time::sleep(splay) => {}
+                    changed = stop.wait_for(|stop| *stop) => {
+                        drop(changed);
+                        return Ended::interrupted("the daemon stopped before the run had begun");
+                    }
+                }
+            }
+            run.await
+        };
+        let task = {
+            let token = token.clone();
+            self.runs.spawn(async move { (token, run.await) })
+        };
+        self.tasks.insert(task.id(), token);
     }
 
-    fn joined(&mut self, joined: Result<(tokio::task::Id, (Granted, Ended)), tokio::task::JoinError>) {
+    fn joined(&mut self, joined: Result<(tokio::task::Id, (Token, Ended)), tokio::task::JoinError>) {
         match joined {
-            Ok((id, (granted, ended))) => {
+            Ok((id, (token, ended))) => {
                 self.tasks.remove(&id);
-                self.ended(granted, ended);
+                self.ended(token, ended);
             }
             Err(error) => {
-                let Some(granted) = self.tasks.remove(&error.id()) else { return };
+                let Some(token) = self.tasks.remove(&error.id()) else { return };
                 let ended = if error.is_panic() {
-                    tracing::error!(slot = %granted.slot, "a run broke off with a defect in this program");
+                    tracing::error!(slot = %token.slot, "a run broke off with a defect in this program");
                     Ended {
                         outcome: Outcome::Failed,
                         counts: Counts::default(),
-                        message: Some("the run broke off with a defect in this program; the log says where".to_owned()),
+                        message: Some(
+                            "the run broke off with a defect in this program; the log says where".to_owned(),
+                        ),
                     }
                 } else {
                     Ended::interrupted("cut off at shutdown")
                 };
-                self.ended(granted, ended);
+                self.ended(token, ended);
             }
         }
     }
 
-    fn ended(&mut self, granted: Granted, ended: Ended) {
-        telemetry::run_ended(&granted, ended.outcome, &ended.counts);
+    fn ended(&mut self, token: Token, ended: Ended) {
+        count_run(&token.slot.job, &ended);
         let now = self.clock.now();
-        let plan = self.planner.on_finished(&granted.slot, ended.outcome, granted.attempt, now);
-        if let Some(waiter) = self.waiters.remove(&granted.slot) {
+        let plan = self.planner.on_finished(&token.slot, ended.outcome, token.attempt, now);
+        if let Some(waiter) = self.waiters.remove(&token.slot) {
             // Nobody may be waiting any more; that is their choice.
             waiter.send(ended.clone()).unwrap_or_default();
         }
         let Ended { outcome, counts, message } = ended;
-        self.take(plan, vec![Closing { granted, outcome, counts, message }]);
+        self.take(plan, vec![Closing { token, outcome, counts, message }]);
     }
 
     fn obey(&mut self, command: Command) {
@@ -329,7 +358,8 @@ impl Scheduler {
                 reply.send(()).unwrap_or_default();
             }
             Command::View { reply } => {
-                let next = self.jobs.keys().filter_map(|job| Some((job.clone(), self.planner.next_slot(job)?)));
+                let next =
+                    self.jobs.keys().filter_map(|job| Some((job.clone(), self.planner.next_slot(job)?)));
                 let view = View {
                     next: next.collect(),
                     running: self.planner.running().collect(),
@@ -338,6 +368,38 @@ impl Scheduler {
                 reply.send(view).unwrap_or_default();
             }
         }
+    }
+}
+
+fn count_run(job: &JobName, ended: &Ended) {
+    let job = job.to_string();
+    let outcome = ended.outcome.as_str();
+    counter!(telemetry::RUNS, "job" => job.clone(), "outcome" => outcome).increment(1);
+    counter!(telemetry::SLOTS, "job" => job.clone(), "outcome" => outcome).increment(1);
+    let Counts { read, written, unchanged, rejected, removed, .. } = ended.counts;
+    let records = [
+        ("read", read),
+        ("written", written),
+        ("unchanged", unchanged),
+        ("rejected", rejected),
+        ("removed", removed),
+    ];
+    for (what, number) in records {
+        counter!(telemetry::RECORDS, "job" => job.clone(), "what" => what).increment(number);
+    }
+}
+
+/// Counts slots that ended without a run.
+fn count_slots(entries: &[Entry]) {
+    for entry in entries {
+        let (outcome, slots) = match entry {
+            Entry::Skipped { .. } => (Outcome::Skipped, 1),
+            Entry::Interrupted { .. } => (Outcome::Interrupted, 1),
+            Entry::Range(range) => (range.outcome, range.slots),
+            Entry::Accounted { .. } | Entry::Pending { .. } => continue,
+        };
+        let job = entry.job().to_string();
+        counter!(telemetry::SLOTS, "job" => job, "outcome" => outcome.as_str()).increment(slots);
     }
 }
 

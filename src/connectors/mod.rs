@@ -58,7 +58,7 @@ impl Connectors {
                     connectors.databases.insert(name.clone(), Database::open(sql)?);
                 }
                 ConnectionKind::Rest(rest) => {
-                    let client = Client::new(name, rest, clock.clone())?;
+                    let client = Client::new(rest, clock.clone())?;
                     connectors.clients.insert(name.clone(), Arc::new(client));
                 }
             }
@@ -82,7 +82,7 @@ impl Connectors {
                 let walk = self.walk(job, pull, token, &rules).await?;
                 let checkpoint =
                     PullCheckpoint::new(self.store.clone(), token.clone(), pull, walk.clone(), rules);
-                let source = PullSource::new(client, Arc::new((**pull).clone()), walk, self.clock.clone());
+                let source = PullSource::new(&client, Arc::new((**pull).clone()), walk, self.clock.clone());
                 Ok(Ends { source: Box::new(source), sink: Box::new(sink), checkpoint: Box::new(checkpoint) })
             }
             Work::Push(read, push) => {
@@ -92,9 +92,10 @@ impl Connectors {
                 let checkpoint = PushCheckpoint::new(self.store.clone(), token.clone(), read, push);
                 Ok(Ends { source: Box::new(source), sink: Box::new(sink), checkpoint: Box::new(checkpoint) })
             }
-            Work::Unconfigured => {
-                Err(Failure::new(Class::Config, "its ends are still to be configured: give it `pull` and `write`, or `read` and `push`"))
-            }
+            Work::Unconfigured => Err(Failure::new(
+                Class::Config,
+                "its ends are still to be configured: give it `pull` and `write`, or `read` and `push`",
+            )),
         }
     }
 

@@ -5,9 +5,11 @@
 use super::{ENTITY, state};
 use crate::job::{Cursor, Pull};
 use crate::rest::SharedWalk;
-use crate::state::{Coordinator as _, Delivered, Doubtful, Forget, NewMark, Settlement, Store, Token, Walk as Keep};
-use crate::transfer::{Batch, Checkpoint, Chunk, Digest, Failure, Record, Rejected, Settled};
-use crate::watermark::{Ask, PageFacts, RowFact, WalkRules, Walked};
+use crate::state::{
+    Coordinator as _, Delivered, Doubtful, Forget, NewMark, Settlement, Store, Token, Walk as Keep,
+};
+use crate::transfer::{Batch, Checkpoint, Chunk, Class, Digest, Failure, Record, Rejected, Settled};
+use crate::watermark::{PageFacts, RowFact, WalkRules, Walked};
 use crate::words::JobName;
 use futures_util::future::BoxFuture;
 use std::collections::{HashMap, HashSet};
@@ -67,13 +69,14 @@ impl PullCheckpoint {
             .map(|(record, known)| RowFact {
                 cursor: record.cursor,
                 fingerprint: fingerprint(record),
-                seen: known.as_ref().is_some_and(|known| known.walk == stamp) || !on_page.insert(record.key.as_str()),
+                seen: known.as_ref().is_some_and(|known| known.walk == stamp)
+                    || !on_page.insert(record.key.as_str()),
             })
             .collect();
         self.unreadable_cursors += records.iter().filter(|record| record.cursor.is_none()).count() as u64;
         self.walk
             .with(|walk| walk.page(&facts, rows, &self.rules))
-            .map_err(|stuck| Failure::new(crate::transfer::Class::Answer, stuck.to_string()))?;
+            .map_err(|stuck| Failure::new(Class::Answer, stuck.to_string()))?;
 
         // Of a key that stands twice on a page the later row counts.
         let last: HashMap<String, usize> =
@@ -100,7 +103,7 @@ impl PullCheckpoint {
     async fn write(&mut self) -> Result<(), Failure> {
         let (ended, walk) = self.walk.with(|walk| (walk.walked(), serde_json::to_value(&*walk)));
         let mut settlement = std::mem::take(&mut self.settlement);
-        let saved = walk.map_err(|error| Failure::new(crate::transfer::Class::State, error.to_string()))?;
+        let saved = walk.map_err(|error| Failure::new(Class::State, error.to_string()))?;
         settlement.walk = if ended.is_some() { Keep::Clear } else { Keep::Save(saved) };
         let run = self.token.run;
         self.store.settle(self.job(), ENTITY, run, settlement).await.map_err(state)?;
@@ -148,17 +151,26 @@ impl Checkpoint for PullCheckpoint {
     }
 
     fn doubt<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<(), Failure>> {
-        let keys = batch.records.iter().map(|record| Doubtful { key: record.key.clone(), group: None }).collect();
+        let keys =
+            batch.records.iter().map(|record| Doubtful { key: record.key.clone(), group: None }).collect();
         Box::pin(async move { self.store.doubt(self.job(), ENTITY, keys).await.map_err(state) })
     }
 
-    fn settle<'a>(&'a mut self, batch: &'a Batch, settled: &'a Settled) -> BoxFuture<'a, Result<(), Failure>> {
+    fn settle<'a>(
+        &'a mut self,
+        batch: &'a Batch,
+        settled: &'a Settled,
+    ) -> BoxFuture<'a, Result<(), Failure>> {
         let refused: HashSet<&str> = settled.rejected.iter().map(|rejected| rejected.key.as_str()).collect();
         for record in &batch.records {
             // A refused row was seen by this walk all the same; without a digest it counts as never delivered.
-            let digest = (!refused.contains(record.key.as_str())).then_some(record.digest);
-            let entry = self.entry(record, digest);
-            self.settlement.entries.push((record.key.clone(), entry));
+            if refused.contains(record.key.as_str()) {
+                let entry = self.entry(record, None);
+                self.settlement.noted.push((record.key.clone(), entry));
+            } else {
+                let entry = self.entry(record, Some(record.digest));
+                self.settlement.entries.push((record.key.clone(), entry));
+            }
         }
         self.settlement.rejects.extend(settled.rejected.iter().cloned());
         Box::pin(async { Ok(()) })

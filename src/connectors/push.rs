@@ -77,8 +77,9 @@ impl PushCheckpoint {
         for record in &batch.records {
             let is_refused = refused.contains(record.key.as_str());
             let walk = if is_refused { REFUSED } else { ACCEPTED };
-            let entry = Delivered { digest: Some(record.digest), cursor: None, walk, absent: false, group: None };
-            let entries = if is_refused { &mut settlement.refused } else { &mut settlement.entries };
+            let entry =
+                Delivered { digest: Some(record.digest), cursor: None, walk, absent: false, group: None };
+            let entries = if is_refused { &mut settlement.noted } else { &mut settlement.entries };
             entries.push((record.key.clone(), entry));
         }
         let gone = batch.gone.iter().map(|record| record.key.clone());
@@ -101,7 +102,10 @@ impl PushCheckpoint {
             known += page.len() as u64;
             missing += page.iter().filter(|(key, _)| !self.has_seen(key)).count() as u64;
         }
-        #[expect(clippy::cast_precision_loss, reason = "a share of rows needs no more digits than a float has")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a share of rows needs no more digits than a float has"
+        )]
         if missing as f64 > known as f64 * self.max_gone {
             return Err(Failure::new(
                 Class::Refused,
@@ -125,7 +129,7 @@ impl PushCheckpoint {
             let mut settlement = Settlement::default();
             for (key, entry) in page.into_iter().filter(|(key, _)| !self.has_seen(key)) {
                 if !entry.absent {
-                    settlement.refused.push((key, Delivered { absent: true, ..entry }));
+                    settlement.noted.push((key, Delivered { absent: true, ..entry }));
                 } else if self.removes {
                     gone.push(self.gone_record(key)?);
                 } else {
@@ -148,7 +152,8 @@ impl PushCheckpoint {
     fn gone_record(&self, key: String) -> Result<Record, Failure> {
         let columns: Map<String, Value> =
             self.key.iter().cloned().zip(key.split(KEY_SEPARATOR).map(Value::from)).collect();
-        let value = |column: &String| columns.get(column).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let value =
+            |column: &String| columns.get(column).and_then(Value::as_str).unwrap_or_default().to_owned();
         let group = self.group_by.iter().map(value).collect();
         let content = RawValue::from_string(Value::Object(columns).to_string())
             .map_err(|error| Failure::new(Class::State, format!("the key {key:?} is not text: {error}")))?;
@@ -174,7 +179,11 @@ impl Checkpoint for PushCheckpoint {
         Box::pin(async move { self.store.doubt(self.job(), ENTITY, keys).await.map_err(state) })
     }
 
-    fn settle<'a>(&'a mut self, batch: &'a Batch, settled: &'a Settled) -> BoxFuture<'a, Result<(), Failure>> {
+    fn settle<'a>(
+        &'a mut self,
+        batch: &'a Batch,
+        settled: &'a Settled,
+    ) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(self.settle_batch(batch, settled))
     }
 

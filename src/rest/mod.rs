@@ -5,9 +5,13 @@
 
 mod auth;
 mod client;
+mod pull;
+mod push;
 mod request;
 pub mod rows;
 mod said;
 
 pub use client::Client;
+pub use pull::{KEY_SEPARATOR, PullSource, SharedWalk, walk_rules};
+pub use push::RestSink;
 pub use request::{Answer, BadPath, Body, Request, expand_path};

@@ -3,8 +3,8 @@
 //! before any of its rows is handed on. When the walk is proved is the walk's business, when the watermark moves the
 //! checkpoint's.
 
-use super::client::{Answer, Client, Request};
-use super::rows::{PageError, fields_of, read_page};
+use super::rows::{fields_of, read_page};
+use super::{Answer, Client, Request, expand_path};
 use crate::clock::SharedClock;
 use crate::job::map::plain_text;
 use crate::job::{Pages, Pull};
@@ -52,39 +52,36 @@ pub fn walk_rules(pull: &Pull) -> WalkRules {
 
 /// Reads a platform's list page by page.
 pub struct PullSource {
-    client: Arc<Client>,
+    client: Client,
     pull: Arc<Pull>,
     walk: SharedWalk,
     clock: SharedClock,
-    sent_before: u64,
-    sent: u64,
 }
 
 impl PullSource {
     /// Reads what `walk` asks for.
     #[must_use]
-    pub fn new(client: Arc<Client>, pull: Arc<Pull>, walk: SharedWalk, clock: SharedClock) -> Self {
-        let sent_before = client.requests_sent();
-        Self { client, pull, walk, clock, sent_before, sent: 0 }
+    pub fn new(client: &Client, pull: Arc<Pull>, walk: SharedWalk, clock: SharedClock) -> Self {
+        Self { client: client.for_run(), pull, walk, clock }
     }
 
     async fn next_page(&mut self) -> Result<Option<Chunk>, Failure> {
         let (ask, low) = self.walk.with(|walk| (walk.ask(), walk.low()));
         let Ask::Page(page) = ask else { return Ok(None) };
         let request = self.request(page, low)?;
-        let answer = self.client.call(&request).await;
-        self.sent = self.client.requests_sent() - self.sent_before;
-        let answer = answer?;
+        let answer = self.client.call(&request).await?;
         if !answer.is_success() {
-            return Err(answer.refusal(&request));
+            return Err(answer.refusal());
         }
-        let asked = format!("{} page {page}", self.pull.get_text());
+        let asked = format!("{}, page {page}", request.shown());
         let pull = Arc::clone(&self.pull);
         let chunk = tokio::task::spawn_blocking(move || read_chunk(&pull, answer, page))
             .await
-            .map_err(|error| Failure::new(Class::Answer, format!("{asked}: reading it broke off: {error}")))?
-            .map_err(|error| Failure::new(Class::Answer, format!("{asked}: {error}")))?;
-        Ok(Some(chunk))
+            .map_err(|error| Failure::new(Class::Answer, format!("reading it broke off: {error}")))
+            .flatten();
+        chunk
+            .map(Some)
+            .map_err(|Failure { class, message }| Failure::new(class, format!("{asked}: {message}")))
     }
 
     fn request(&self, page: u64, low: Option<Cursor>) -> Result<Request, Failure> {
@@ -104,7 +101,7 @@ impl PullSource {
         for (name, template) in &self.pull.params {
             query.push((name.clone(), template.fill(value).map_err(unknown)?));
         }
-        let path = super::client::expand_path(&self.pull.get, value)
+        let path = expand_path(&self.pull.get, value)
             .map_err(|error| Failure::new(Class::Config, error.to_string()))?;
         Ok(Request::get(path, query))
     }
@@ -116,11 +113,11 @@ impl Source for PullSource {
     }
 
     fn requests(&self) -> u64 {
-        self.sent
+        self.client.requests_sent()
     }
 }
 
-fn read_chunk(pull: &Pull, answer: Answer, page: u64) -> Result<Chunk, PageError> {
+fn read_chunk(pull: &Pull, mut answer: Answer, page: u64) -> Result<Chunk, Failure> {
     let (total, items) = match &pull.pages {
         Pages::Numbered { total, items, .. } => (total.clone(), items.clone()),
         Pages::Single => (None, None),
@@ -129,9 +126,13 @@ fn read_chunk(pull: &Pull, answer: Answer, page: u64) -> Result<Chunk, PageError
     let mut fields = pull.key.clone();
     fields.extend(pull.since.as_ref().map(|since| since.field.clone()));
     let mut chunk = Chunk::default();
-    let server_time = answer.server_time().map(Cursor::at);
+    let took = i64::try_from(answer.took.as_millis()).unwrap_or(i64::MAX);
+    let server_time = answer.date.map(|date| Cursor::at(date).minus(took));
     let mut row = 0;
-    let facts = read_page(answer.into_reader(), &pull.rows, &wanted, |content| {
+    let body = answer.body.reader().map_err(|error| {
+        Failure::new(Class::State, format!("the temporary file of a page can't be read: {error}"))
+    })?;
+    let facts = read_page(body, &pull.rows, &wanted, |content| {
         row += 1;
         match read_row(pull, &fields, content) {
             Ok(record) => chunk.records.push(record),
@@ -142,6 +143,9 @@ fn read_chunk(pull: &Pull, answer: Answer, page: u64) -> Result<Chunk, PageError
         }
         Ok(())
     })?;
+    if let Some(error) = facts.error_hint {
+        return Err(Failure::new(Class::Answer, format!("the platform answered with an error: {error}")));
+    }
     let mut found = facts.found.into_iter();
     let mut number = |path: &Option<FieldPath>| match path {
         Some(path) => found.next().flatten().map(|value| read_number(path, &value)).transpose(),
@@ -156,10 +160,11 @@ fn read_chunk(pull: &Pull, answer: Answer, page: u64) -> Result<Chunk, PageError
     Ok(chunk)
 }
 
-fn read_number(path: &FieldPath, value: &Value) -> Result<u64, PageError> {
+fn read_number(path: &FieldPath, value: &Value) -> Result<u64, Failure> {
     let text = plain_text(value);
     text.trim().parse().map_err(|_| {
-        PageError::Field(format!("`{path}` is {}, not a whole number", text.chars().take(40).collect::<String>()))
+        let shown: String = text.chars().take(40).collect();
+        Failure::new(Class::Answer, format!("`{path}` is {shown}, not a whole number"))
     })
 }
 
@@ -168,14 +173,13 @@ fn read_row(
     fields: &[FieldPath],
     content: Box<RawValue>,
 ) -> Result<Record, (Box<RawValue>, String)> {
-    let values = match fields_of(&content, fields) {
-        Ok(values) => values,
-        Err(error) => return Err((content, error.to_string())),
-    };
+    let values = fields_of(&content, fields);
     let mut key = String::new();
     for (path, value) in pull.key.iter().zip(&values) {
         let part = match value {
-            None | Some(Value::Null) => return Err((content, format!("the row has no `{path}`, which is its key"))),
+            None | Some(Value::Null) => {
+                return Err((content, format!("the row has no `{path}`, which is its key")));
+            }
             Some(Value::Array(_) | Value::Object(_)) => {
                 return Err((content, format!("`{path}`, the row's key, is neither text nor number")));
             }

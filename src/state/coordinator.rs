@@ -3,7 +3,7 @@
 //! refused because somebody else has the slot, and a commit because its claim was lost.
 
 use super::{StateError, Store};
-use crate::run::{Cause, Counts, Outcome, RunId, Slot, SlotRange};
+use crate::run::{Cause, Counts, Entry, Outcome, RunId, Slot};
 use crate::words::JobName;
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
@@ -12,20 +12,12 @@ use serde_json::Value;
 
 /// Hands out slots and keeps watermarks.
 pub trait Coordinator: Send + Sync + std::fmt::Debug {
-    /// Opens a run for each slot, durably, before anything is done for it. One answer for each claim, in order. A
-    /// slot is refused if that very slot has ended for good (ok, partial, skipped, missed) or is being run; slots
-    /// that failed or were interrupted may be claimed again. Later slots never matter: a clock that was wrong and
-    /// was corrected silences nothing.
-    fn claim(&self, claims: Vec<Claim>) -> BoxFuture<'_, Result<Vec<Claimed>, StateError>>;
-
-    /// Ends a run and its slot and writes down what follows from it, all or nothing. Gives the children's slots as
-    /// they were written: one that is taken (by another parent's child) is moved on by a second. Fails with
-    /// [`StateError::Fenced`] if the slot is no longer this run's.
-    fn close(&self, closing: Closing) -> BoxFuture<'_, Result<Vec<Slot>, StateError>>;
-
-    /// Writes down what happened to slots without a run, all or nothing. A slot that has an outcome keeps it, one
-    /// that is being run stays so. Gives the children's slots as they were written.
-    fn record(&self, entries: Vec<LedgerEntry>) -> BoxFuture<'_, Result<Vec<Slot>, StateError>>;
+    /// Writes to the ledger, all or nothing, in one flush: first the closings, then the entries, then the claims. One
+    /// answer for each claim, in order. A slot is refused if that very slot has ended for good (ok, partial, skipped,
+    /// missed) or is being run; slots that failed or were interrupted may be claimed again. Later slots never matter: a
+    /// clock that was wrong and was corrected silences nothing. An entry leaves a slot that has an outcome, or is being
+    /// run, as it is. Fails with [`StateError::Fenced`] if a closing's slot is no longer its run's.
+    fn write(&self, batch: LedgerBatch) -> BoxFuture<'_, Result<Vec<Claimed>, StateError>>;
 
     /// How far a job has read an entity.
     fn watermark<'a>(
@@ -93,51 +85,17 @@ pub struct Closing {
     pub counts: Counts,
     /// What an operator should know about how it ended.
     pub message: Option<String>,
-    /// The slots of the jobs that come after this one.
-    pub children: Vec<(Slot, ChildSlot)>,
-    /// What else becomes true at the same moment.
-    pub also: Vec<LedgerEntry>,
 }
 
-/// Why a slot of a job that comes after another exists.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ChildSlot {
-    /// The slot it comes after.
-    pub parent: Slot,
-    /// When the parent's slot ended.
-    pub since: DateTime<Utc>,
-}
-
-/// Something that happened to slots without a run.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum LedgerEntry {
-    /// One slot ended: skipped, missed, or left interrupted for good.
-    Slot {
-        /// The slot.
-        slot: Slot,
-        /// How it ended.
-        outcome: Outcome,
-        /// Why it would have run.
-        cause: Cause,
-        /// Why it ended so, in an operator's words.
-        reason: String,
-    },
-    /// A stretch of slots was missed. It never stands in the way of a claim.
-    Range(SlotRange),
-    /// Every nominal slot of the job up to this instant, included, has been written down.
-    Accounted {
-        /// The job.
-        job: JobName,
-        /// The instant; may also go back, after a clock was corrected.
-        until: DateTime<Utc>,
-    },
-    /// A slot that waits to be claimed because its parent's ended.
-    Child {
-        /// The slot.
-        slot: Slot,
-        /// Why it exists.
-        child: ChildSlot,
-    },
+/// What goes into the ledger at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct LedgerBatch {
+    /// Runs that ended.
+    pub closings: Vec<Closing>,
+    /// What happened to slots without a run.
+    pub entries: Vec<Entry>,
+    /// Slots to be run.
+    pub claims: Vec<Claim>,
 }
 
 /// How far a job has read one entity of its source.
@@ -191,16 +149,8 @@ pub enum Walk {
 }
 
 impl Coordinator for Store {
-    fn claim(&self, claims: Vec<Claim>) -> BoxFuture<'_, Result<Vec<Claimed>, StateError>> {
-        Box::pin(self.blocking(move |inner| inner.claim(claims)))
-    }
-
-    fn close(&self, closing: Closing) -> BoxFuture<'_, Result<Vec<Slot>, StateError>> {
-        Box::pin(self.blocking(move |inner| inner.close(closing)))
-    }
-
-    fn record(&self, entries: Vec<LedgerEntry>) -> BoxFuture<'_, Result<Vec<Slot>, StateError>> {
-        Box::pin(self.blocking(move |inner| inner.record(entries)))
+    fn write(&self, batch: LedgerBatch) -> BoxFuture<'_, Result<Vec<Claimed>, StateError>> {
+        Box::pin(self.blocking(move |inner| inner.write(batch)))
     }
 
     fn watermark<'a>(

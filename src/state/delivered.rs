@@ -47,6 +47,8 @@ pub struct Doubtful {
 pub struct Settlement {
     /// The keys it accepted, or that were seen unchanged. Their older rejects are cleared.
     pub entries: Vec<(String, Delivered)>,
+    /// What to know from now on of keys it did not accept. Their rejects stay.
+    pub noted: Vec<(String, Delivered)>,
     /// The keys to know nothing of any more. Their older rejects are cleared.
     pub removed: Vec<String>,
     /// The records it refused. Their entries stay as they were.
@@ -217,12 +219,13 @@ impl Inner {
         let now = self.now();
         let mut writer = self.writer()?;
         let mut draft = self.draft();
-        let Settlement { entries, removed, rejects, walk } = settlement;
+        let Settlement { entries, noted, removed, rejects, walk } = settlement;
         let named = entries.iter().map(|(key, _)| key).chain(&removed).map(String::as_str);
         clear_rejects(&mut draft, job, entity, named.clone())?;
+        let named = named.chain(noted.iter().map(|(key, _)| key.as_str()));
         let named = named.chain(rejects.iter().map(|reject| reject.key.as_str())).collect();
         end_doubt(self, &mut draft, job, entity, &named)?;
-        for (key, entry) in &entries {
+        for (key, entry) in entries.iter().chain(&noted) {
             draft.put(keys::record(keys::DELIVERED, job, entity, key), encode(key, entry));
         }
         for key in &removed {

@@ -20,7 +20,7 @@ pub(super) const META_GENERATION: &[u8] = b"!generation";
 pub(super) const META_RUN: &[u8] = b"!run";
 
 /// A pending child slot: JSON.
-pub(super) const CHILD: u8 = b'c';
+pub(super) const PENDING: u8 = b'c';
 /// A delivered entry: binary.
 pub(super) const DELIVERED: u8 = b'd';
 /// A job's head: JSON.
@@ -52,7 +52,7 @@ pub(super) const REJECT: u8 = b'x';
 pub(super) fn is_json(key: &[u8]) -> bool {
     matches!(
         key.first(),
-        Some(&(CHILD | HEAD | DOUBT | RANGE | PAUSE | RUN | SLOT | WALK | WATERMARK | REJECT))
+        Some(&(PENDING | HEAD | DOUBT | RANGE | PAUSE | RUN | SLOT | WALK | WATERMARK | REJECT))
     )
 }
 

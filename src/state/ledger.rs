@@ -1,12 +1,12 @@
 //! Writing the ledger: claims, ends, what happened without a run, pauses, and what is too old to keep.
 
-use super::coordinator::{ChildSlot, Claim, Claimed, Closing, LedgerEntry, Refusal, Token};
+use super::coordinator::{Claim, Claimed, Closing, LedgerBatch, Refusal, Token};
 use super::draft::{Draft, from_json};
 use super::error::Fault;
 use super::{Inner, StateError, Store, Weight, Writer, keys};
-use crate::run::{Counts, Outcome, RunId, RunRecord, Slot, SlotRecord};
+use crate::run::{Cause, Counts, Entry, Outcome, RunId, RunRecord, Slot, SlotRecord};
 use crate::words::JobName;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 /// A job that a person stopped from starting by itself.
@@ -69,75 +69,46 @@ impl Store {
 }
 
 impl Inner {
-    pub(super) fn claim(&self, claims: Vec<Claim>) -> Result<Vec<Claimed>, Fault> {
+    pub(super) fn write(&self, batch: LedgerBatch) -> Result<Vec<Claimed>, Fault> {
         let now = self.now();
         let mut writer = self.writer()?;
         let mut draft = self.draft();
+        let mut closed = Vec::with_capacity(batch.closings.len());
+        for closing in batch.closings {
+            closed.push(self.close(&mut writer, &mut draft, closing, now)?);
+        }
+        write_entries(&mut draft, &writer, batch.entries, now)?;
         let mut opened: Vec<(Vec<u8>, RunId)> = Vec::new();
-        let mut answers = Vec::with_capacity(claims.len());
-        for Claim { slot, cause } in claims {
-            let key = keys::slot(keys::SLOT, &slot);
-            let before: Option<SlotRecord> = draft.json(&key)?;
-            let holder = opened.iter().find(|(open, _)| *open == key).map(|(_, run)| *run);
-            if let Some(run) = holder.or_else(|| writer.open.get(&key).copied()) {
-                answers.push(Claimed::Refused(Refusal::Open(run)));
-                continue;
-            }
-            if let Some(outcome) = before.as_ref().and_then(|record| record.outcome).filter(|o| is_final(*o))
-            {
-                answers.push(Claimed::Refused(Refusal::Ended(outcome)));
-                continue;
-            }
-            let run = RunId(writer.last_run + opened.len() as u64 + 1);
-            let attempt = before.as_ref().map_or(0, |record| record.attempts) + 1;
-            if let Some(before) = before.as_ref().filter(|record| record.outcome.is_none()) {
-                interrupt_run(&mut draft, before, now)?;
-            }
-            let record = SlotRecord {
-                outcome: None,
-                attempts: attempt,
-                cause: before.map_or(cause, |record| record.cause),
-                reason: None,
-                run: Some(run),
-                updated: now,
-            };
-            draft.put_json(key.clone(), &record)?;
-            draft.put(keys::slot(keys::OPEN, &slot), run.0.to_be_bytes().to_vec());
-            draft.remove(keys::slot(keys::CHILD, &slot));
-            draft.put(keys::job_run(&slot.job, run), Vec::new());
-            let begun = RunRecord {
-                id: run,
-                slot: slot.clone(),
-                attempt,
-                cause,
-                started: now,
-                ended: None,
-                outcome: None,
-                counts: Counts::default(),
-                message: None,
-            };
-            draft.put_json(keys::run(run), &begun)?;
-            change_head(&mut draft, &slot.job, |_| {})?;
-            opened.push((key, run));
-            answers.push(Claimed::Granted(Token { run, slot, attempt }));
+        let mut answers = Vec::with_capacity(batch.claims.len());
+        for claim in batch.claims {
+            answers.push(claim_slot(&mut draft, &writer, &closed, &mut opened, claim, now)?);
         }
-        if let Some((_, last)) = opened.last() {
-            draft.put(keys::META_RUN.to_vec(), last.0.to_be_bytes().to_vec());
-            let last_run = last.0;
-            self.commit(&mut writer, draft, Weight::Step)?;
-            writer.last_run = last_run;
-            writer.open.extend(opened);
+        let last_run = opened.last().map_or(writer.last_run, |(_, run)| run.0);
+        if last_run != writer.last_run {
+            draft.put(keys::META_RUN.to_vec(), last_run.to_be_bytes().to_vec());
         }
+        if !draft.is_empty() {
+            self.commit(&mut writer, draft, Weight::Milestone)?;
+        }
+        writer.last_run = last_run;
+        for key in closed {
+            writer.open.remove(&key);
+        }
+        writer.open.extend(opened);
         Ok(answers)
     }
 
-    pub(super) fn close(&self, closing: Closing) -> Result<Vec<Slot>, Fault> {
-        let now = self.now();
-        let Closing { token, outcome, counts, message, children, also } = closing;
-        let mut writer = self.writer()?;
-        let mut draft = self.draft();
+    /// Ends a run and its slot; gives the slot's key.
+    fn close(
+        &self,
+        writer: &mut Writer,
+        draft: &mut Draft<'_>,
+        closing: Closing,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<u8>, Fault> {
+        let Closing { token, outcome, counts, message } = closing;
         let key = keys::slot(keys::SLOT, &token.slot);
-        let mut record = self.held(&mut writer, &draft, &token)?;
+        let mut record = self.held(writer, draft, &token)?;
         record.outcome = Some(outcome);
         record.reason.clone_from(&message);
         record.updated = now;
@@ -148,7 +119,7 @@ impl Inner {
             draft.json(&run_key)?.ok_or_else(|| Fault::Value(format!("run {} has no record", token.run)))?;
         (run.ended, run.outcome, run.counts, run.message) = (Some(now), Some(outcome), counts, message);
         draft.put_json(run_key, &run)?;
-        change_head(&mut draft, &token.slot.job, |head| {
+        change_head(draft, &token.slot.job, |head| {
             if outcome.went_through() {
                 head.last_success = Some(run);
                 head.consecutive_failures = 0;
@@ -156,24 +127,7 @@ impl Inner {
                 head.consecutive_failures += 1;
             }
         })?;
-        let mut written = Vec::new();
-        for (slot, child) in children {
-            written.push(write_child(&mut draft, slot, &child)?);
-        }
-        write_entries(&mut draft, &writer, also, now, &mut written)?;
-        self.commit(&mut writer, draft, Weight::Milestone)?;
-        writer.open.remove(&key);
-        Ok(written)
-    }
-
-    pub(super) fn record(&self, entries: Vec<LedgerEntry>) -> Result<Vec<Slot>, Fault> {
-        let now = self.now();
-        let mut writer = self.writer()?;
-        let mut draft = self.draft();
-        let mut written = Vec::new();
-        write_entries(&mut draft, &writer, entries, now, &mut written)?;
-        self.commit(&mut writer, draft, Weight::Milestone)?;
-        Ok(written)
+        Ok(key)
     }
 
     /// The record of a slot that this token still holds.
@@ -279,62 +233,119 @@ fn interrupt_run(draft: &mut Draft<'_>, slot: &SlotRecord, now: DateTime<Utc>) -
     draft.put_json(keys::run(id), &run)
 }
 
-fn write_child(draft: &mut Draft<'_>, mut slot: Slot, child: &ChildSlot) -> Result<Slot, Fault> {
-    // Two parents may end in the same second; each of them has its own child.
-    while draft.contains(&keys::slot(keys::SLOT, &slot))?
-        || draft.contains(&keys::slot(keys::CHILD, &slot))?
-    {
-        slot.at += TimeDelta::seconds(1);
+/// Opens a run for a slot, or says why not. `closed` are slots that end within the same draft, `opened` those claimed.
+fn claim_slot(
+    draft: &mut Draft<'_>,
+    writer: &Writer,
+    closed: &[Vec<u8>],
+    opened: &mut Vec<(Vec<u8>, RunId)>,
+    Claim { slot, cause }: Claim,
+    now: DateTime<Utc>,
+) -> Result<Claimed, Fault> {
+    let key = keys::slot(keys::SLOT, &slot);
+    let before: Option<SlotRecord> = draft.json(&key)?;
+    let ours = opened.iter().find(|(open, _)| *open == key).map(|(_, run)| *run);
+    let others = writer.open.get(&key).copied().filter(|_| !closed.contains(&key));
+    if let Some(run) = ours.or(others) {
+        return Ok(Claimed::Refused(Refusal::Open(run)));
     }
-    draft.put_json(keys::slot(keys::CHILD, &slot), child)?;
+    if let Some(outcome) = before.as_ref().and_then(|record| record.outcome).filter(|o| is_final(*o)) {
+        return Ok(Claimed::Refused(Refusal::Ended(outcome)));
+    }
+    let run = RunId(writer.last_run + opened.len() as u64 + 1);
+    let attempt = before.as_ref().map_or(0, |record| record.attempts) + 1;
+    if let Some(before) = before.as_ref().filter(|record| record.outcome.is_none()) {
+        interrupt_run(draft, before, now)?;
+    }
+    let record = SlotRecord {
+        outcome: None,
+        attempts: attempt,
+        cause: before.map_or(cause, |record| record.cause),
+        reason: None,
+        run: Some(run),
+        updated: now,
+    };
+    draft.put_json(key.clone(), &record)?;
+    draft.put(keys::slot(keys::OPEN, &slot), run.0.to_be_bytes().to_vec());
+    draft.remove(keys::slot(keys::PENDING, &slot));
+    draft.put(keys::job_run(&slot.job, run), Vec::new());
+    let begun = RunRecord {
+        id: run,
+        slot: slot.clone(),
+        attempt,
+        cause,
+        started: now,
+        ended: None,
+        outcome: None,
+        counts: Counts::default(),
+        message: None,
+    };
+    draft.put_json(keys::run(run), &begun)?;
     change_head(draft, &slot.job, |_| {})?;
-    Ok(slot)
+    opened.push((key, run));
+    Ok(Claimed::Granted(Token { run, slot, attempt }))
 }
 
 fn write_entries(
     draft: &mut Draft<'_>,
     writer: &Writer,
-    entries: Vec<LedgerEntry>,
+    entries: Vec<Entry>,
     now: DateTime<Utc>,
-    children: &mut Vec<Slot>,
 ) -> Result<(), Fault> {
     for entry in entries {
         match entry {
-            LedgerEntry::Slot { slot, outcome, cause, reason } => {
-                let key = keys::slot(keys::SLOT, &slot);
-                let before: Option<SlotRecord> = draft.json(&key)?;
-                let ended = before.as_ref().is_some_and(|record| record.outcome.is_some());
-                if ended || writer.open.contains_key(&key) {
-                    tracing::debug!(%slot, %outcome, "the slot already has its place in the ledger");
-                    continue;
-                }
-                if let Some(before) = &before {
-                    interrupt_run(draft, before, now)?;
-                }
-                let record = SlotRecord {
-                    outcome: Some(outcome),
-                    attempts: before.as_ref().map_or(0, |record| record.attempts),
-                    cause: before.as_ref().map_or(cause, |record| record.cause),
-                    reason: Some(reason),
-                    run: before.and_then(|record| record.run),
-                    updated: now,
-                };
-                draft.put_json(key, &record)?;
-                draft.remove(keys::slot(keys::OPEN, &slot));
-                draft.remove(keys::slot(keys::CHILD, &slot));
-                change_head(draft, &slot.job, |_| {})?;
+            Entry::Skipped { slot, cause, reason } => {
+                end_slot(draft, writer, &slot, Outcome::Skipped, cause, reason, now)?;
             }
-            LedgerEntry::Range(range) => {
+            Entry::Interrupted { slot } => {
+                let reason = "the daemon ended before its run did, and catch-up gives it no other".to_owned();
+                end_slot(draft, writer, &slot, Outcome::Interrupted, Cause::Due, reason, now)?;
+            }
+            Entry::Range(range) => {
                 let mut key = keys::instant(keys::RANGE, &range.job, range.first);
                 key.extend_from_slice(&keys::ordered(range.last));
                 draft.put_json(key, &range)?;
                 change_head(draft, &range.job, |_| {})?;
             }
-            LedgerEntry::Accounted { job, until } => {
-                change_head(draft, &job, |head| head.accounted = Some(until))?;
+            Entry::Accounted { job, at } => change_head(draft, &job, |head| head.accounted = Some(at))?,
+            Entry::Pending { slot, cause } => {
+                draft.put_json(keys::slot(keys::PENDING, &slot), &cause)?;
+                change_head(draft, &slot.job, |_| {})?;
             }
-            LedgerEntry::Child { slot, child } => children.push(write_child(draft, slot, &child)?),
         }
     }
     Ok(())
+}
+
+/// Ends a slot that has no run going; one that has its outcome keeps it.
+fn end_slot(
+    draft: &mut Draft<'_>,
+    writer: &Writer,
+    slot: &Slot,
+    outcome: Outcome,
+    cause: Cause,
+    reason: String,
+    now: DateTime<Utc>,
+) -> Result<(), Fault> {
+    let key = keys::slot(keys::SLOT, slot);
+    let before: Option<SlotRecord> = draft.json(&key)?;
+    draft.remove(keys::slot(keys::PENDING, slot));
+    if before.as_ref().is_some_and(|record| record.outcome.is_some()) || writer.open.contains_key(&key) {
+        tracing::debug!(%slot, %outcome, "the slot already has its place in the ledger");
+        return Ok(());
+    }
+    if let Some(before) = &before {
+        interrupt_run(draft, before, now)?;
+    }
+    let record = SlotRecord {
+        outcome: Some(outcome),
+        attempts: before.as_ref().map_or(0, |record| record.attempts),
+        cause: before.as_ref().map_or(cause, |record| record.cause),
+        reason: Some(reason),
+        run: before.and_then(|record| record.run),
+        updated: now,
+    };
+    draft.put_json(key, &record)?;
+    draft.remove(keys::slot(keys::OPEN, slot));
+    change_head(draft, &slot.job, |_| {})
 }

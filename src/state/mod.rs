@@ -24,8 +24,7 @@ mod tests;
 mod view;
 
 pub use coordinator::{
-    ChildSlot, Claim, Claimed, Closing, Coordinator, LedgerEntry, NewMark, PastMark, Refusal, Token, Walk,
-    Watermark,
+    Claim, Claimed, Closing, Coordinator, LedgerBatch, NewMark, PastMark, Refusal, Token, Walk, Watermark,
 };
 pub use delivered::{Delivered, Doubtful, Forget, Settlement};
 pub use dump::{ImportMode, Imported};

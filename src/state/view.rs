@@ -1,11 +1,10 @@
 //! Reading the ledger: what the scheduler must know when it starts, and what people ask for.
 
-use super::coordinator::ChildSlot;
 use super::draft::from_json;
 use super::error::Fault;
 use super::ledger::{Head, Pause};
 use super::{Inner, StateError, Store, keys};
-use crate::run::{RunId, RunRecord, Slot, SlotRange, SlotRecord};
+use crate::run::{Cause, RunId, RunRecord, Slot, SlotRange, SlotRecord};
 use crate::words::JobName;
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
@@ -21,8 +20,8 @@ pub struct JobView {
     pub accounted: Option<DateTime<Utc>>,
     /// Slots a process that has ended left claimed and not closed: interrupted, in nominal order.
     pub interrupted: Vec<(DateTime<Utc>, SlotRecord)>,
-    /// Slots that wait to be claimed because their parent's ended, in nominal order.
-    pub children: Vec<(DateTime<Utc>, ChildSlot)>,
+    /// Slots that are due and wait for their run, with why they run, in nominal order.
+    pub pending: Vec<(DateTime<Utc>, Cause)>,
     /// The slots of the job's last 20 runs, the latest run first, each slot once. `updated` is when it ended.
     pub recent: Vec<(DateTime<Utc>, SlotRecord)>,
     /// Set while a person has the job paused.
@@ -167,7 +166,7 @@ impl Inner {
         Ok(JobView {
             accounted: head.accounted,
             interrupted,
-            children: self.timeline(keys::CHILD, job, None)?,
+            pending: self.timeline(keys::PENDING, job, None)?,
             recent,
             paused: self.draft().json(&keys::job(keys::PAUSE, job))?,
             last_success: head.last_success,

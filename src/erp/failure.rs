@@ -82,13 +82,13 @@ fn sqlite(extended_code: i32) -> Weight {
 fn postgres(code: &str) -> Weight {
     match code {
         "57014" | "55P03" | "25P03" | "40001" | "40P01" => return Weight::Run(Class::Transient),
-        // SQL/JSON and XML errors, exceptions raised by triggers.
+        // Exceptions raised by triggers.
         "P0001" => return Weight::Row,
         _ => {}
     }
     match code.get(..2).unwrap_or_default() {
         "21" | "22" | "23" | "44" => Weight::Row,
-        "08" | "53" | "57" | "58" | "XX" => Weight::Run(Class::Transient),
+        "08" | "53" | "57" | "58" => Weight::Run(Class::Transient),
         "28" => Weight::Run(Class::Auth),
         _ => Weight::Run(Class::Config),
     }
@@ -109,5 +109,52 @@ fn mysql(number: u16, sqlstate: &str) -> Weight {
             "08" => Weight::Run(Class::Transient),
             _ => Weight::Run(Class::Config),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_or_a_lost_connection_passes_a_bad_row_does_not_stop_the_run_and_the_rest_is_for_a_person() {
+        let word = |weight| match weight {
+            Weight::Row => "row",
+            Weight::Run(Class::Transient) => "transient",
+            Weight::Run(Class::Auth) => "auth",
+            Weight::Run(_) => "config",
+        };
+        for (code, expected) in [
+            ("40P01", "transient"),
+            ("57P01", "transient"),
+            ("08006", "transient"),
+            ("23505", "row"),
+            ("22P02", "row"),
+            ("P0001", "row"),
+            ("28P01", "auth"),
+            ("42P01", "config"),
+            ("25006", "config"),
+        ] {
+            assert_eq!(word(postgres(code)), expected, "{code}");
+        }
+        for (number, sqlstate, expected) in [
+            (1205, "HY000", "transient"),
+            (1213, "40001", "transient"),
+            (1062, "23000", "row"),
+            (1366, "HY000", "row"),
+            (1406, "22001", "row"),
+            (1644, "45000", "row"),
+            (1045, "28000", "auth"),
+            (1146, "42S02", "config"),
+            (1792, "25006", "config"),
+        ] {
+            assert_eq!(word(mysql(number, sqlstate)), expected, "{number}");
+        }
+        // BUSY_SNAPSHOT, LOCKED_SHAREDCACHE, CONSTRAINT_TRIGGER, CANTOPEN, ERROR.
+        for (code, expected) in
+            [(517, "transient"), (262, "transient"), (1811, "row"), (14, "config"), (1, "config")]
+        {
+            assert_eq!(word(sqlite(code)), expected, "{code}");
+        }
     }
 }

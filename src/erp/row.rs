@@ -135,3 +135,33 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
     }
     pairs.iter().map(|[high, low]| Some(digit(*high)? << 4 | digit(*low)?)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_keeps_its_text_and_loses_only_leading_zeros() {
+        for (written, expected) in [
+            ("0", "0"),
+            ("000", "0"),
+            ("00042", "42"),
+            ("0.10", "0.10"),
+            ("-0.50", "-0.50"),
+            ("1e+20", "1e+20"),
+        ] {
+            assert_eq!(number(written).unwrap().to_string(), expected);
+        }
+        for written in ["NaN", "Infinity", "-inf", ""] {
+            assert_eq!(number(written), None, "{written}");
+        }
+    }
+
+    #[test]
+    fn a_time_with_a_zone_is_rfc_3339_and_infinity_stays() {
+        assert_eq!(utc("2026-03-29 01:00:00.5+00"), "2026-03-29T01:00:00.5Z");
+        assert_eq!(utc("infinity"), "infinity");
+        assert_eq!(unhex("00ff10"), Some(vec![0, 255, 16]));
+        assert_eq!(unhex("0g"), None);
+    }
+}

@@ -139,7 +139,8 @@ impl Table {
                         Class::Config,
                         format!(
                             "table `{}` has a second unique index, on ({other}): with MySQL a record that collides \
-                             there would overwrite a different row; drop the index or map the column to nothing",
+                             there would overwrite a different row; drop that index, or leave its columns out with a \
+                             map",
                             self.name
                         ),
                     ));
@@ -250,5 +251,48 @@ fn quote(dialect: Dialect, name: &str) -> String {
     match dialect {
         Dialect::Mysql => format!("`{}`", name.replace('`', "``")),
         _ => format!("\"{}\"", name.replace('"', "\"\"")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table(dialect: Dialect, others: Vec<BTreeSet<usize>>) -> Table {
+        let column =
+            |name: &str| Column { name: name.to_owned(), kind: Kind::Plain, cast: "$::text".to_owned() };
+        Table {
+            dialect,
+            quoted: quote(dialect, "t"),
+            name: "t".to_owned(),
+            columns: ["id", "em`\"ail", "note"].map(column).into(),
+            key: [0].into(),
+            others,
+        }
+    }
+
+    #[test]
+    fn each_dialect_has_its_own_upsert() {
+        let statements = [Dialect::Sqlite, Dialect::Postgres, Dialect::Mysql].map(|dialect| {
+            let table = table(dialect, Vec::new());
+            format!("{}\n{}", table.upsert(&[0, 1].into()).unwrap(), table.upsert(&[0].into()).unwrap())
+        });
+        insta::assert_snapshot!(statements.join("\n"), @r#"
+        insert into "t" ("id", "em`""ail") values (?, ?) on conflict ("id") do update set "em`""ail" = excluded."em`""ail"
+        insert into "t" ("id") values (?) on conflict ("id") do nothing
+        insert into "t" ("id", "em`""ail") values ($1::text, $2::text) on conflict ("id") do update set "em`""ail" = excluded."em`""ail"
+        insert into "t" ("id") values ($1::text) on conflict ("id") do nothing
+        insert into `t` (`id`, `em``"ail`) values (?, ?) on duplicate key update `em``"ail` = values(`em``"ail`)
+        insert into `t` (`id`) values (?) on duplicate key update `id` = `id`
+        "#);
+    }
+
+    #[test]
+    fn mysql_is_not_asked_for_an_upsert_that_could_overwrite_another_row() {
+        let table = table(Dialect::Mysql, vec![[1].into()]);
+        assert!(table.upsert(&[0, 2].into()).is_ok());
+        let refused = table.upsert(&[0, 1].into()).unwrap_err();
+        assert_eq!(refused.class, Class::Config);
+        assert!(refused.message.contains("second unique index, on (`em``\"ail`)"), "{refused}");
     }
 }

@@ -19,11 +19,11 @@ pub enum BadEvery {
     /// The readings would differ from day to day.
     #[error(
         "{} does not divide 24 hours into equal parts, so its times would drift from day to day; use a step such as 5m, 30m, 2h or 24h, or a cron expression",
-        text(.0)
+        duration_text(.0)
     )]
     Uneven(Duration),
     /// The first slot of the day would be none of the day's.
-    #[error("the offset {} must be whole seconds and shorter than the step, {}", text(.offset), text(.every))]
+    #[error("the offset {} must be whole seconds and shorter than the step, {}", duration_text(.offset), duration_text(.every))]
     Offset {
         /// The step.
         every: Duration,
@@ -59,9 +59,9 @@ impl Every {
 
 impl fmt::Display for Every {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "every {}", text(&self.step()))?;
+        write!(f, "every {}", duration_text(&self.step()))?;
         if self.offset > 0 {
-            write!(f, " from {} past midnight", text(&Duration::from_secs(self.offset.into())))?;
+            write!(f, " from {} past midnight", duration_text(&Duration::from_secs(self.offset.into())))?;
         }
         Ok(())
     }
@@ -72,7 +72,7 @@ fn whole_seconds(duration: Duration) -> Option<u32> {
 }
 
 /// A duration as configuration writes it: `1h30m`.
-pub(super) fn text(duration: &Duration) -> String {
+pub(super) fn duration_text(duration: &Duration) -> String {
     let seconds = duration.as_secs();
     if duration.subsec_nanos() > 0 || seconds == 0 {
         return format!("{duration:?}");

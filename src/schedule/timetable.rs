@@ -1,7 +1,7 @@
 //! The timetable itself: what was asked for, checked, and the questions it answers.
 
 use super::cron::{BadCron, CronExpr};
-use super::every::Every;
+use super::every::{Every, duration_text};
 use super::except::{DateRange, in_order};
 use super::readings::{Beat, FIRST_DAY, Readings};
 use super::slots::Slots;
@@ -148,13 +148,17 @@ impl Timetable {
         median.and_then(|gap| gap.to_std().ok()).unwrap_or(Duration::from_secs(24 * 60 * 60))
     }
 
-    /// The timetable in words.
+    /// The timetable for people. The expression itself is shown: croner's sentences would be nicer, but they
+    /// are wrong for `LW`, `0-4/2` and `1,*/10`.
     #[must_use]
     pub fn describe(&self) -> String {
         let spec = &self.0.spec;
         let beats: Vec<_> = self.0.readings().map(|readings| beat_text(readings.beat)).collect();
         let mut text = format!("{} in {}", beats.join(" and "), spec.zone);
         // Writing to a String can't fail.
+        if let Beats::Cron(_) = spec.beats {
+            let _ = write!(text, ", usually {} apart", duration_text(&self.interval_hint()));
+        }
         if let Some(window) = spec.between {
             let _ = write!(text, ", between {window}");
         }
@@ -163,7 +167,7 @@ impl Timetable {
             let _ = write!(text, ", except {}", dates.join(", "));
         }
         if !spec.splay.is_zero() {
-            let _ = write!(text, ", started up to {} later", super::every::text(&spec.splay));
+            let _ = write!(text, ", started up to {} later", duration_text(&spec.splay));
         }
         text
     }

@@ -284,7 +284,8 @@ async fn drop_rejects(
 /// The state is written to a file first: while an export is written nothing else is, so that it must not wait for a
 /// client; and a failure is known before the first byte is sent.
 async fn export(State(control): Daemon) -> Result<Response, Refusal> {
-    let failed = |error: io::Error| Refusal::Internal { message: format!("the export's spool file: {error}") };
+    let failed =
+        |error: io::Error| Refusal::Internal { message: format!("the export's spool file: {error}") };
     let spool = tokio::task::spawn_blocking(tempfile::tempfile).await.map_err(io::Error::other);
     let spool = spool.flatten().map_err(failed)?;
     control.export(Box::new(spool.try_clone().map_err(failed)?)).await?;
@@ -296,7 +297,10 @@ async fn export(State(control): Daemon) -> Result<Response, Refusal> {
         let read = spool.read_buf(&mut chunk).await?;
         io::Result::Ok((read > 0).then(|| (chunk.freeze(), spool)))
     });
-    let headers = [(header::CONTENT_TYPE, "application/x-ndjson".to_owned()), (header::CONTENT_LENGTH, length.to_string())];
+    let headers = [
+        (header::CONTENT_TYPE, "application/x-ndjson".to_owned()),
+        (header::CONTENT_LENGTH, length.to_string()),
+    ];
     Ok((headers, Body::from_stream(chunks)).into_response())
 }
 

@@ -174,9 +174,8 @@ pub(super) async fn state(state: &Path, command: StateCommand, out: &mut impl Wr
     match command {
         StateCommand::Export { output: None } => export(state, out).await?,
         StateCommand::Export { output: Some(path) } => {
-            let written = |error: io::Error| {
-                Stop::new(Exit::Internal, format!("{}: {error}", path.display()))
-            };
+            let written =
+                |error: io::Error| Stop::new(Exit::Internal, format!("{}: {error}", path.display()));
             // Under its name only when it is whole.
             let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
             let mut file = tempfile::NamedTempFile::new_in(dir).map_err(written)?;
@@ -194,7 +193,11 @@ pub(super) async fn state(state: &Path, command: StateCommand, out: &mut impl Wr
                 Box::new(BufReader::new(opened))
             };
             let imported = Store::import(state, from, mode)?;
-            say(format!("{} entries, exported at {}", imported.entries, imported.exported.format("%Y-%m-%dT%H:%M:%SZ")));
+            say(format!(
+                "{} entries, exported at {}",
+                imported.entries,
+                imported.exported.format("%Y-%m-%dT%H:%M:%SZ")
+            ));
         }
     }
     Ok(Exit::Ok)

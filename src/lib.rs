@@ -28,10 +28,13 @@ pub mod watermark;
 pub mod connection;
 /// What a job is, checked: trigger, two ends, limits.
 pub mod job;
-/// Pure decisions: facts and a time in, actions out.
-pub mod planner;
+
 /// The ledger's types: slots, runs, outcomes, counts.
 pub mod run;
+
+/// Pure decisions: facts and a time in, actions out.
+pub mod planner;
+
 /// Source, Sink, Checkpoint and the loop that copies between them.
 pub mod transfer;
 
@@ -42,22 +45,29 @@ pub mod rest;
 /// What survives a crash; the only user of sled.
 pub mod state;
 
-/// Health, metrics, control API.
-pub mod admin;
-/// The command line; no logic.
-pub mod cli;
-/// Files, environment and flags into checked jobs and connections.
-pub mod config;
 /// Builds the two ends of a job.
 pub mod connectors;
-/// Composition, signals, drain.
-pub mod daemon;
-/// A new set of jobs, or the old one whole.
-pub mod reload;
+
 /// One run of a job: attempts, outcome.
 pub mod runner;
+
 /// Waits, claims, starts, joins.
 pub mod scheduler;
+
+/// Health, metrics, control API.
+pub mod admin;
+
+/// Files, environment and flags into checked jobs and connections.
+pub mod config;
+
+/// A new set of jobs, or the old one whole.
+pub mod reload;
+
+/// Composition, signals, drain.
+pub mod daemon;
+
+/// The command line; no logic.
+pub mod cli;
 
 /// Simulated platforms and a sample ERP for `cadenced demo` and the tests.
 pub mod sandbox;

@@ -1,1 +1,3 @@
-//! x
+//! All integration tests in one binary; each file keeps one promise.
+
+mod layers;

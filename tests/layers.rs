@@ -12,8 +12,7 @@ fn order(map: &str) -> Vec<String> {
 
 /// The top-level modules a source text names as `crate::x`, also in `use crate::{x::…, y}`.
 fn imports(source: &str) -> BTreeSet<String> {
-    let code: Vec<&str> =
-        source.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+    let code: Vec<&str> = source.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
     let code = code.join("\n");
     let mut found = BTreeSet::new();
     for (at, path) in code.match_indices("crate::") {
@@ -32,7 +31,8 @@ fn imports(source: &str) -> BTreeSet<String> {
 }
 
 fn first_segment(path: &str) -> Option<String> {
-    let segment: String = path.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+    let segment: String =
+        path.trim_start().chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
     (!segment.is_empty()).then_some(segment)
 }
 
@@ -98,7 +98,9 @@ fn no_module_imports_to_its_right() {
         }
         assert!(order.iter().any(|known| known == module), "{} is not on the map", inside.display());
         let source = std::fs::read_to_string(&file).unwrap();
-        problems.extend(wrong(module, &source, &order).iter().map(|problem| format!("{}: {problem}", inside.display())));
+        problems.extend(
+            wrong(module, &source, &order).iter().map(|problem| format!("{}: {problem}", inside.display())),
+        );
     }
     assert!(problems.is_empty(), "{}", problems.join("\n"));
 }

@@ -9,6 +9,8 @@ pub mod client;
 pub mod control;
 mod http;
 mod serve;
+#[cfg(test)]
+mod tests;
 
 pub use client::{ClientError, ControlClient};
 pub use control::{Answer, Control, Refusal};

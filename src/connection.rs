@@ -3,12 +3,12 @@
 
 use crate::quota::Quota;
 use crate::words::{ConnectionName, FieldPath, Text};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// One endpoint.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Connection {
     /// Its name: the key below `[connection]`.
     pub name: ConnectionName,
@@ -17,7 +17,7 @@ pub struct Connection {
 }
 
 /// How a connection is reached.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum ConnectionKind {
     /// An SQL database.
     Sql(SqlConnection),
@@ -36,6 +36,13 @@ pub struct SqlConnection {
     pub statement_timeout: Duration,
 }
 
+impl PartialEq for SqlConnection {
+    fn eq(&self, other: &Self) -> bool {
+        self.url.expose_secret() == other.url.expose_secret()
+            && (self.dialect, self.statement_timeout) == (other.dialect, other.statement_timeout)
+    }
+}
+
 /// Which SQL a database speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
@@ -48,7 +55,7 @@ pub enum Dialect {
 }
 
 /// A REST API.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct RestConnection {
     /// The base address, without a trailing slash; a job's path is appended to it.
     pub url: String,
@@ -90,7 +97,7 @@ impl Default for Timeouts {
 }
 
 /// How requests prove who sends them.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Auth {
     /// The headers say it all.
     Headers,
@@ -106,7 +113,7 @@ pub enum Auth {
 }
 
 /// A token got by a login request (B2Market contract §2).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Login {
     /// The path of the login request, appended to the connection's address.
     pub path: String,

@@ -1,1 +1,160 @@
-//! To be written.
+//! A new set of jobs, or the old one whole: reads the configuration again and swaps jobs and connections only if all of
+//! it is right. What was refused, and why, is kept for `/health`.
+
+use crate::clock::SharedClock;
+use crate::config::{self, Loaded, Settings, Sources};
+use crate::connectors::Connectors;
+use crate::planner::JobFacts;
+use crate::runner::Runner;
+use crate::scheduler::{Jobs, SchedulerHandle};
+use crate::state::{JobView, StateError, Store};
+use crate::telemetry;
+use crate::run::Outcome;
+use crate::words::JobName;
+use metrics::gauge;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+/// The set of jobs that serves.
+#[derive(Debug, Clone)]
+pub struct Set {
+    /// What concerns the daemon as a whole, as it was at the start: it is not swapped.
+    pub settings: Settings,
+    /// The jobs.
+    pub jobs: Jobs,
+    /// Why the last reload was refused, if it was; one problem a line.
+    pub refused: Vec<String>,
+}
+
+/// What a reload brought.
+#[derive(Debug, Clone)]
+pub struct Swapped {
+    /// How many jobs the new set has.
+    pub jobs: usize,
+    /// What is allowed but probably not meant, and what takes effect only after a restart.
+    pub warnings: Vec<String>,
+}
+
+/// Reads the configuration again when told to.
+pub struct Reloader {
+    sources: Sources,
+    store: Store,
+    runner: Arc<Runner>,
+    scheduler: SchedulerHandle,
+    clock: SharedClock,
+    set: RwLock<Arc<Set>>,
+    /// One reload at a time.
+    turn: tokio::sync::Mutex<()>,
+}
+
+impl Reloader {
+    /// Starts from what was loaded.
+    #[must_use]
+    pub fn new(
+        loaded: Loaded,
+        sources: Sources,
+        store: Store,
+        runner: Arc<Runner>,
+        scheduler: SchedulerHandle,
+        clock: SharedClock,
+    ) -> Self {
+        let set = Set { settings: loaded.settings, jobs: loaded.jobs, refused: Vec::new() };
+        record_success(true, &clock);
+        let set = RwLock::new(Arc::new(set));
+        Self { sources, store, runner, scheduler, clock, set, turn: tokio::sync::Mutex::new(()) }
+    }
+
+    /// The set that serves.
+    #[must_use]
+    pub fn set(&self) -> Arc<Set> {
+        Arc::clone(&self.set.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads the configuration again. The error is every problem, one a line; the old set goes on serving.
+    pub async fn reload(&self) -> Result<Swapped, Vec<String>> {
+        let _turn = self.turn.lock().await;
+        match self.swap().await {
+            Ok(swapped) => {
+                tracing::info!(jobs = swapped.jobs, "the configuration was read again and serves");
+                for warning in &swapped.warnings {
+                    tracing::warn!("{warning}");
+                }
+                record_success(true, &self.clock);
+                Ok(swapped)
+            }
+            Err(problems) => {
+                tracing::error!("the configuration was refused; the old one stays:\n{}", problems.join("\n"));
+                let refused = Set { refused: problems.clone(), ..(*self.set()).clone() };
+                self.keep(refused);
+                record_success(false, &self.clock);
+                Err(problems)
+            }
+        }
+    }
+
+    async fn swap(&self) -> Result<Swapped, Vec<String>> {
+        let sources = self.sources.clone();
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let before = self.runner.connectors();
+        let read = move || {
+            let problems = |all: Vec<config::Diagnostic>| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let loaded = config::load(&sources).map_err(problems)?;
+            let connectors = Connectors::open(&loaded.connections, Some(&before), store, clock);
+            Ok((loaded, connectors.map_err(|failure| vec![failure.to_string()])?))
+        };
+        let (loaded, connectors) =
+            tokio::task::spawn_blocking(read).await.map_err(|error| vec![error.to_string()]).flatten()?;
+        let facts = facts(&self.store).await.map_err(|error| vec![error.to_string()])?;
+        let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+        let old = self.set();
+        warnings.extend(needs_restart(&old.settings, &loaded.settings));
+        // The connections go first: a run of the new set must not start over the old ones.
+        self.runner.swap(Arc::new(connectors));
+        self.scheduler.replace(loaded.jobs.clone(), facts).await;
+        let jobs = loaded.jobs.len();
+        self.keep(Set { settings: old.settings.clone(), jobs: loaded.jobs, refused: Vec::new() });
+        Ok(Swapped { jobs, warnings })
+    }
+
+    fn keep(&self, set: Set) {
+        *self.set.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
+    }
+}
+
+fn needs_restart(old: &Settings, new: &Settings) -> Vec<String> {
+    let changed = [
+        ("state", old.state != new.state),
+        ("admin.listen", old.admin.listen != new.admin.listen),
+        ("drain-timeout", old.drain_timeout != new.drain_timeout),
+        ("log", old.log != new.log),
+    ];
+    let changed = changed.into_iter().filter(|(_, changed)| *changed);
+    changed.map(|(key, _)| format!("{key}: changed; takes effect only after a restart of the daemon")).collect()
+}
+
+fn record_success(ok: bool, clock: &SharedClock) {
+    gauge!(telemetry::CONFIG_RELOAD_SUCCESS).set(if ok { 1.0 } else { 0.0 });
+    if ok {
+        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit a float for millions of years")]
+        gauge!(telemetry::CONFIG_RELOAD_TIME).set(clock.now().timestamp() as f64);
+    }
+}
+
+/// What the planner must know of each job that the ledger knows.
+pub async fn facts(store: &Store) -> Result<BTreeMap<JobName, JobFacts>, StateError> {
+    let views = store.ledger_view().await?;
+    Ok(views.into_iter().map(|(job, view)| (job, facts_of(view))).collect())
+}
+
+fn facts_of(view: JobView) -> JobFacts {
+    let last = view.recent.first();
+    let failed = last.filter(|(_, record)| record.outcome == Some(Outcome::Failed));
+    JobFacts {
+        accounted: view.accounted,
+        interrupted: view.interrupted.iter().map(|(at, _)| *at).collect(),
+        pending: view.pending,
+        failed: failed.map(|(at, record)| (*at, record.attempts, record.updated)),
+        paused: view.paused.map(|pause| pause.reason.unwrap_or_default()),
+        initial_done: view.last_success.is_some(),
+    }
+}

@@ -5,10 +5,13 @@ use crate::connectors::{Connectors, Ends};
 use crate::job::Job;
 use crate::run::{Counts, Outcome};
 use crate::state::Token;
+use crate::telemetry;
 use crate::transfer::{Class, Failure, copy};
 use futures_util::future::BoxFuture;
-use std::sync::Arc;
+use metrics::histogram;
+use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tracing::Instrument as _;
 
 /// How a run ended.
@@ -39,32 +42,57 @@ pub trait Perform: Send + Sync + 'static {
     fn perform(&self, job: Arc<Job>, token: Token, stop: Stop) -> BoxFuture<'static, Ended>;
 }
 
+/// Is told of each run that ended.
+pub type Observer = Arc<dyn Fn(&Token, &Ended) + Send + Sync>;
+
 /// Runs jobs over their connections.
 pub struct Runner {
-    connectors: Arc<Connectors>,
+    connectors: RwLock<Arc<Connectors>>,
+    observer: Option<Observer>,
 }
 
 impl Runner {
     /// Runs jobs over these connections.
     #[must_use]
-    pub fn new(connectors: Arc<Connectors>) -> Self {
-        Self { connectors }
+    pub fn new(connectors: Arc<Connectors>, observer: Option<Observer>) -> Self {
+        Self { connectors: RwLock::new(connectors), observer }
+    }
+
+    /// The connections of runs that start now.
+    #[must_use]
+    pub fn connectors(&self) -> Arc<Connectors> {
+        Arc::clone(&self.connectors.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Runs that start from now on use these connections; those under way keep theirs.
+    pub fn swap(&self, connectors: Arc<Connectors>) {
+        *self.connectors.write().unwrap_or_else(PoisonError::into_inner) = connectors;
     }
 }
 
 impl Perform for Runner {
     fn perform(&self, job: Arc<Job>, token: Token, stop: Stop) -> BoxFuture<'static, Ended> {
-        let connectors = Arc::clone(&self.connectors);
+        let connectors = self.connectors();
+        let observer = self.observer.clone();
         let span = tracing::info_span!("run", job = %job.name, slot = %token.slot.at, run = %token.run);
-        Box::pin(run(connectors, job, token, stop).instrument(span))
+        let run = async move {
+            let started = Instant::now();
+            let ended = run(connectors, &job, &token, stop).await;
+            histogram!(telemetry::RUN_DURATION, "job" => job.name.to_string()).record(started.elapsed());
+            if let Some(observer) = observer {
+                observer(&token, &ended);
+            }
+            ended
+        };
+        Box::pin(run.instrument(span))
     }
 }
 
-async fn run(connectors: Arc<Connectors>, job: Arc<Job>, token: Token, mut stop: Stop) -> Ended {
+async fn run(connectors: Arc<Connectors>, job: &Job, token: &Token, mut stop: Stop) -> Ended {
     tracing::info!(attempt = token.attempt, "run started");
     let mut counts = Counts::default();
     let moved = {
-        let moving = transfer(&connectors, &job, &token, &mut counts);
+        let moving = transfer(&connectors, job, token, &mut counts);
         tokio::select! {
             moved = tokio::time::timeout(job.policy.timeout, moving) => moved.unwrap_or_else(|_| {
                 let seconds = job.policy.timeout.as_secs();
@@ -80,7 +108,7 @@ async fn run(connectors: Arc<Connectors>, job: Arc<Job>, token: Token, mut stop:
         }
     };
     let ended = match moved {
-        Ok(note) => conclude(&job, counts, note),
+        Ok(note) => conclude(job, counts, note),
         Err(failure) if failure.class == Class::Stopped => {
             Ended { outcome: Outcome::Interrupted, counts, message: Some(failure.message) }
         }

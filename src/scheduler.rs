@@ -95,6 +95,9 @@ impl SchedulerHandle {
     }
 }
 
+/// Somebody waits to hear how a run ended.
+type Told = (oneshot::Sender<Ended>, Ended);
+
 /// Waits, claims, starts, joins.
 pub struct Scheduler {
     planner: Planner,
@@ -107,8 +110,8 @@ pub struct Scheduler {
     /// Runs by task, so that one that panics still closes its slot.
     tasks: HashMap<tokio::task::Id, Token>,
     waiters: HashMap<Slot, oneshot::Sender<Ended>>,
-    /// Batches still to be written, in order; nothing overtakes.
-    unwritten: VecDeque<LedgerBatch>,
+    /// Batches still to be written, in order; nothing overtakes. With each, who is told once it is written.
+    unwritten: VecDeque<(LedgerBatch, Option<Told>)>,
     stuck: Option<String>,
     stop_runs: watch::Sender<bool>,
 }
@@ -139,7 +142,7 @@ impl Scheduler {
             stuck: None,
             stop_runs: watch::Sender::new(false),
         };
-        scheduler.take(plan, Vec::new());
+        scheduler.take(plan);
         (scheduler, SchedulerHandle(sender))
     }
 
@@ -147,7 +150,7 @@ impl Scheduler {
     pub async fn run(mut self, mut shutdown: watch::Receiver<bool>, drain: Duration) {
         loop {
             let plan = self.planner.on_timer(self.clock.now());
-            self.take(plan, Vec::new());
+            self.take(plan);
             self.write().await;
             let wake = self.sleep_until();
             tokio::select! {
@@ -203,33 +206,38 @@ impl Scheduler {
         longest.min(Instant::now() + until)
     }
 
+    /// Queues what a plan says.
+    fn take(&mut self, plan: Plan) {
+        self.queue(plan, Vec::new(), None);
+    }
+
     /// Queues what a plan says, with the closings that belong into the same batch.
-    fn take(&mut self, plan: Plan, closings: Vec<Closing>) {
+    fn queue(&mut self, plan: Plan, closings: Vec<Closing>, told: Option<Told>) {
         if let Some(step) = plan.clock_step {
             let direction = if step < TimeDelta::zero() { "back" } else { "forward" };
             counter!(telemetry::CLOCK_STEPS, "direction" => direction).increment(1);
-            tracing::warn!(
-                step_seconds = step.num_seconds(),
-                "the clock stepped, or the process stood still"
-            );
+            tracing::warn!(step_seconds = step.num_seconds(), "the clock stepped, or the process stood still");
         }
         if plan.entries.is_empty() && plan.starts.is_empty() && closings.is_empty() {
             return;
         }
-        let claims =
-            plan.starts.into_iter().map(|start| Claim { slot: start.slot, cause: start.cause }).collect();
-        self.unwritten.push_back(LedgerBatch { closings, entries: plan.entries, claims });
+        let claims = plan.starts.into_iter().map(|start| Claim { slot: start.slot, cause: start.cause }).collect();
+        self.unwritten.push_back((LedgerBatch { closings, entries: plan.entries, claims }, told));
     }
 
     /// Writes what is queued and starts what was claimed.
     async fn write(&mut self) {
-        while let Some(batch) = self.unwritten.front() {
+        while let Some((batch, _)) = self.unwritten.front() {
             match self.coordinator.write(batch.clone()).await {
                 Ok(claimed) => {
                     if self.stuck.take().is_some() {
                         tracing::info!("the ledger can be written again");
                     }
-                    let Some(batch) = self.unwritten.pop_front() else { return };
+                    let Some((batch, told)) = self.unwritten.pop_front() else { return };
+                    if let Some((waiter, ended)) = told {
+                        // Nobody may be waiting any more; that is their choice.
+                        waiter.send(ended).unwrap_or_default();
+                    }
                     count_slots(&batch.entries);
                     for (claim, claimed) in batch.claims.into_iter().zip(claimed) {
                         self.claimed(claim, claimed);
@@ -251,6 +259,7 @@ impl Scheduler {
             Claimed::Granted(token) => token,
             Claimed::Refused(why) => {
                 tracing::debug!(slot = %claim.slot, %why, "not run again");
+                self.waiters.remove(&claim.slot);
                 self.planner.on_refused(&claim.slot);
                 return;
             }
@@ -318,12 +327,9 @@ impl Scheduler {
         count_run(&token.slot.job, &ended);
         let now = self.clock.now();
         let plan = self.planner.on_finished(&token.slot, ended.outcome, token.attempt, now);
-        if let Some(waiter) = self.waiters.remove(&token.slot) {
-            // Nobody may be waiting any more; that is their choice.
-            waiter.send(ended.clone()).unwrap_or_default();
-        }
+        let told = self.waiters.remove(&token.slot).map(|waiter| (waiter, ended.clone()));
         let Ended { outcome, counts, message } = ended;
-        self.take(plan, vec![Closing { token, outcome, counts, message }]);
+        self.queue(plan, vec![Closing { token, outcome, counts, message }], told);
     }
 
     fn obey(&mut self, command: Command) {
@@ -338,7 +344,7 @@ impl Scheduler {
                 let answer = triggered.map(|(slot, plan)| {
                     let (sender, ended) = oneshot::channel();
                     self.waiters.insert(slot.clone(), sender);
-                    self.take(plan, Vec::new());
+                    self.take(plan);
                     Triggered { slot, ended }
                 });
                 reply.send(answer).unwrap_or_default();
@@ -354,7 +360,7 @@ impl Scheduler {
             Command::Replace { jobs, facts, reply } => {
                 let plan = self.planner.replace(&jobs, &facts, now);
                 self.jobs = shared(&jobs);
-                self.take(plan, Vec::new());
+                self.take(plan);
                 reply.send(()).unwrap_or_default();
             }
             Command::View { reply } => {

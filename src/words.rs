@@ -198,7 +198,7 @@ impl Template {
     }
 
     /// The text with each placeholder replaced by what `value` gives for it; the error is the name it had no value for.
-    pub fn fill<'a>(&'a self, value: impl Fn(&str) -> Option<String>) -> Result<String, &'a str> {
+    pub fn fill(&self, value: impl Fn(&str) -> Option<String>) -> Result<String, &str> {
         let mut text = String::new();
         for part in &self.0 {
             match part {
@@ -236,6 +236,12 @@ impl Text {
             Self::Plain(text) => text,
             Self::Secret(_) => "[secret]",
         }
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        matches!(self, Self::Plain(_)) == matches!(other, Self::Plain(_)) && self.expose() == other.expose()
     }
 }
 

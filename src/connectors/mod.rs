@@ -38,28 +38,42 @@ pub struct Ends {
 pub struct Connectors {
     databases: BTreeMap<ConnectionName, Database>,
     clients: BTreeMap<ConnectionName, Arc<Client>>,
+    opened: BTreeMap<ConnectionName, Connection>,
     store: Store,
     clock: SharedClock,
 }
 
 impl Connectors {
-    /// Makes each connection ready; nothing is contacted yet. Connections that `before` holds unchanged are taken over,
-    /// so that a reload keeps their quotas and logins.
+    /// Makes each connection ready; nothing is contacted yet, but certificate files are read, so it blocks for a
+    /// moment. A connection that `before` has unchanged is taken over with its quotas and its login.
     pub fn open(
         connections: &BTreeMap<ConnectionName, Connection>,
+        before: Option<&Self>,
         store: Store,
         clock: SharedClock,
     ) -> Result<Self, Failure> {
-        let mut connectors =
-            Self { databases: BTreeMap::new(), clients: BTreeMap::new(), store, clock: clock.clone() };
+        let mut connectors = Self {
+            databases: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            opened: connections.clone(),
+            store,
+            clock: clock.clone(),
+        };
         for (name, connection) in connections {
+            let before = before.filter(|before| before.opened.get(name) == Some(connection));
+            let named = |failure: Failure| {
+                Failure::new(failure.class, format!("connection {name}: {}", failure.message))
+            };
             match &connection.kind {
                 ConnectionKind::Sql(sql) => {
-                    connectors.databases.insert(name.clone(), Database::open(sql)?);
+                    let kept = before.and_then(|before| before.databases.get(name).cloned());
+                    let database = kept.map_or_else(|| Database::open(sql), Ok).map_err(named)?;
+                    connectors.databases.insert(name.clone(), database);
                 }
                 ConnectionKind::Rest(rest) => {
-                    let client = Client::new(rest, clock.clone())?;
-                    connectors.clients.insert(name.clone(), Arc::new(client));
+                    let kept = before.and_then(|before| before.clients.get(name).cloned());
+                    let open = || Client::new(rest, clock.clone()).map(Arc::new);
+                    connectors.clients.insert(name.clone(), kept.map_or_else(open, Ok).map_err(named)?);
                 }
             }
         }

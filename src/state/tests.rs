@@ -8,7 +8,7 @@ mod opening;
 
 use super::*;
 use crate::clock::SetClock;
-use crate::run::{Cause, Counts, Outcome, Slot, SlotRange};
+use crate::run::{Cause, Counts, Entry, Outcome, Slot, SlotRange};
 use crate::words::JobName;
 
 fn instant(seconds: i64) -> DateTime<Utc> {
@@ -43,6 +43,21 @@ impl Scratch {
     }
 }
 
+/// One kind of change at a time, which is what most promises are about.
+impl Store {
+    async fn claim(&self, claims: Vec<Claim>) -> Result<Vec<Claimed>, StateError> {
+        self.write(LedgerBatch { claims, ..LedgerBatch::default() }).await
+    }
+
+    async fn close(&self, closing: Closing) -> Result<(), StateError> {
+        self.write(LedgerBatch { closings: vec![closing], ..LedgerBatch::default() }).await.map(drop)
+    }
+
+    async fn record(&self, entries: Vec<Entry>) -> Result<(), StateError> {
+        self.write(LedgerBatch { entries, ..LedgerBatch::default() }).await.map(drop)
+    }
+}
+
 fn claim(seconds: i64) -> Claim {
     Claim { slot: slot(seconds), cause: Cause::Due }
 }
@@ -57,7 +72,7 @@ async fn granted(store: &Store, seconds: i64) -> Token {
 fn closing(token: &Token, outcome: Outcome) -> Closing {
     let token = token.clone();
     let counts = Counts { written: 3, ..Counts::default() };
-    Closing { token, outcome, counts, message: None, children: Vec::new(), also: Vec::new() }
+    Closing { token, outcome, counts, message: None }
 }
 
 /// Starts this test binary again to run one test as another process, which finds `value` in its environment.

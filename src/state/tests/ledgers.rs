@@ -2,9 +2,9 @@
 
 use super::*;
 
-fn skipped(seconds: i64, reason: &str) -> LedgerEntry {
+fn skipped(seconds: i64, reason: &str) -> Entry {
     let reason = reason.to_owned();
-    LedgerEntry::Slot { slot: slot(seconds), outcome: Outcome::Skipped, cause: Cause::Due, reason }
+    Entry::Skipped { slot: slot(seconds), cause: Cause::Due, reason }
 }
 
 #[tokio::test]
@@ -84,42 +84,54 @@ async fn an_interrupted_slot_can_be_given_up() {
     let scratch = Scratch::new();
     granted(&scratch.open(), 0).await;
     let store = scratch.open();
-    let reason = "outside the catch-up window".to_owned();
-    let entry = LedgerEntry::Slot { slot: slot(0), outcome: Outcome::Interrupted, cause: Cause::Due, reason };
-    store.record(vec![entry]).await.unwrap();
+    store.record(vec![Entry::Interrupted { slot: slot(0) }]).await.unwrap();
     assert!(store.job_view(&job()).await.unwrap().interrupted.is_empty());
     assert_eq!(store.slot(&slot(0)).await.unwrap().unwrap().outcome, Some(Outcome::Interrupted));
     assert_eq!(store.run(RunId(1)).await.unwrap().unwrap().outcome, Some(Outcome::Interrupted));
 }
 
 #[tokio::test]
-async fn children_are_written_with_the_end_of_their_parent_and_none_takes_anothers_place() {
+async fn what_waits_is_written_with_the_end_of_what_it_waits_for() {
     let scratch = Scratch::new();
     let store = scratch.open();
-    let child_job = JobName::new("one-prices").unwrap();
-    let wanted = Slot { job: child_job.clone(), at: instant(30) };
-    let mut written = Vec::new();
-    for parent in [0, 1] {
-        let token = granted(&store, parent).await;
-        let child = ChildSlot { parent: slot(parent), since: instant(30) };
-        let closing = Closing {
-            children: vec![(wanted.clone(), child)],
-            also: vec![LedgerEntry::Accounted { job: job(), until: instant(parent) }],
-            ..closing(&token, Outcome::Ok)
-        };
-        written.extend(store.close(closing).await.unwrap());
-    }
-    assert_eq!(written.iter().map(|slot| slot.at).collect::<Vec<_>>(), [instant(30), instant(31)]);
+    let child = Slot { job: JobName::new("one-prices").unwrap(), at: instant(0) };
+    let token = granted(&store, 0).await;
+    let batch = LedgerBatch {
+        closings: vec![closing(&token, Outcome::Ok)],
+        entries: vec![
+            Entry::Accounted { job: job(), at: instant(1) },
+            Entry::Pending { slot: child.clone(), cause: Cause::After },
+        ],
+        claims: vec![claim(60)],
+    };
+    let claimed = store.write(batch).await.unwrap();
+    assert!(matches!(&claimed[..], [Claimed::Granted(token)] if token.slot == slot(60)));
     drop(store);
 
     let store = scratch.open();
     let view = store.ledger_view().await.unwrap();
     assert_eq!(view[&job()].accounted, Some(instant(1)));
-    let parents: Vec<_> = view[&child_job].children.iter().map(|(_, child)| child.parent.clone()).collect();
-    assert_eq!(parents, [slot(0), slot(1)]);
-    let claim = Claim { slot: written[0].clone(), cause: Cause::After };
+    assert_eq!(view[&job()].interrupted.len(), 1);
+    assert_eq!(view[&child.job].pending, [(child.at, Cause::After)]);
+    let claim = Claim { slot: child.clone(), cause: Cause::After };
     assert!(matches!(store.claim(vec![claim]).await.unwrap()[0], Claimed::Granted(_)));
-    assert_eq!(store.job_view(&child_job).await.unwrap().children.len(), 1);
+    assert!(store.job_view(&child.job).await.unwrap().pending.is_empty());
+}
+
+#[tokio::test]
+async fn a_batch_is_all_or_nothing() {
+    let scratch = Scratch::new();
+    let store = scratch.open();
+    let lost = granted(&store, 0).await;
+    store.close(closing(&lost, Outcome::Ok)).await.unwrap();
+    let batch = LedgerBatch {
+        closings: vec![closing(&lost, Outcome::Failed)],
+        entries: vec![skipped(60, "never written")],
+        claims: vec![claim(120)],
+    };
+    assert!(matches!(store.write(batch).await, Err(StateError::Fenced { .. })));
+    assert_eq!(store.slot(&slot(60)).await.unwrap(), None);
+    assert_eq!(store.slot(&slot(120)).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -151,7 +163,7 @@ async fn a_missed_stretch_is_one_entry_and_silences_no_slot() {
         outcome: Outcome::Missed,
         reason: "the daemon was down".to_owned(),
     };
-    store.record(vec![LedgerEntry::Range(range.clone()), skipped(1_300, "paused")]).await.unwrap();
+    store.record(vec![Entry::Range(range.clone()), skipped(1_300, "paused")]).await.unwrap();
     let slots = store.slots(&job(), instant(600), instant(1_301)).await.unwrap();
     assert_eq!(slots.ranges, [range]);
     assert_eq!(slots.records.len(), 1);

@@ -1,0 +1,488 @@
+//! The daemon as the control API sees it: answers from the state, the scheduler and the set that serves.
+
+use super::service;
+use crate::admin::control::{
+    Again, Answer, Condition, Control, Health, JobHealth, JobStatus, Readiness, RejectRow, ReloadHealth, Reloaded,
+    SlotRow, Triggered, Wait, WatermarkRow,
+};
+use crate::admin::Refusal;
+use crate::clock::SharedClock;
+use crate::job::{Cursor, Job, Work};
+use crate::planner;
+use crate::reload::{Reloader, Set};
+use crate::run::{Outcome, RunRecord, SlotRange};
+use crate::scheduler::{SchedulerHandle, View};
+use crate::state::{Coordinator as _, JobView, StateError, Store, Watermark};
+use crate::telemetry;
+use crate::words::JobName;
+use bytes::Bytes;
+use chrono::{DateTime, Days, NaiveDate, TimeDelta, TimeZone as _, Utc};
+use chrono_tz::Tz;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use metrics::gauge;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use tokio::time::Instant;
+
+/// What a job reads, where it reads one thing.
+const ENTITY: &str = "";
+/// As many failures in a row need a person.
+const FAILING_AFTER: u32 = 3;
+/// As many slots still to come are shown of a day: a job due every second has 86,400.
+const UPCOMING: usize = 2_000;
+
+const STARTING: u8 = 0;
+const READY: u8 = 1;
+const DRAINING: u8 = 2;
+
+/// What the control API asks of the daemon.
+pub(super) struct DaemonControl {
+    store: Store,
+    scheduler: SchedulerHandle,
+    reloader: Reloader,
+    clock: SharedClock,
+    started: Instant,
+    stage: AtomicU8,
+}
+
+impl DaemonControl {
+    pub(super) fn new(
+        store: Store,
+        scheduler: SchedulerHandle,
+        reloader: Reloader,
+        clock: SharedClock,
+    ) -> Self {
+        Self { store, scheduler, reloader, clock, started: Instant::now(), stage: AtomicU8::new(STARTING) }
+    }
+
+    pub(super) fn ready(&self) {
+        self.stage.store(READY, Ordering::Relaxed);
+    }
+
+    pub(super) fn draining(&self) {
+        self.stage.store(DRAINING, Ordering::Relaxed);
+    }
+
+    /// Reads the configuration again and tells the service manager about it.
+    pub(super) async fn reload_now(&self) -> Answer<Reloaded> {
+        service::reloading();
+        let reloaded = self.reloader.reload().await;
+        service::ready();
+        match reloaded {
+            Ok(swapped) => Ok(Reloaded { jobs: Some(swapped.jobs), warnings: swapped.warnings }),
+            Err(problems) => Err(Refusal::Config { problems }),
+        }
+    }
+
+    /// How it is doing, in a line; nothing once the scheduler has stopped answering.
+    pub(super) async fn status_line(&self) -> Option<String> {
+        let view = self.scheduler.view().await?;
+        let next = view.next.iter().min_by_key(|(_, at)| **at);
+        let next = next.map(|(job, at)| format!("; next: {job} at {}", at.format("%H:%M:%SZ")));
+        Some(format!("{} running{}", view.running.len(), next.unwrap_or_default()))
+    }
+
+    fn job(&self, name: &JobName) -> Answer<Job> {
+        let set = self.reloader.set();
+        set.jobs.get(name).cloned().ok_or_else(|| unknown(name, &set))
+    }
+
+    async fn conditions(&self) -> Answer<Vec<(Job, JobHealth, Extra)>> {
+        let set = self.reloader.set();
+        let view = self.scheduler.view().await.unwrap_or_default();
+        let mut ledger = self.store.ledger_view().await.map_err(internal)?;
+        let marks: BTreeMap<JobName, Watermark> = self
+            .store
+            .watermarks(None)
+            .await
+            .map_err(internal)?
+            .into_iter()
+            .map(|(job, _, mark)| (job, mark))
+            .collect();
+        let mut jobs = Vec::with_capacity(set.jobs.len());
+        for (name, job) in &set.jobs {
+            let ledger = ledger.remove(name).unwrap_or_default();
+            let last = self.store.last_run(name).await.map_err(internal)?;
+            let (health, extra) = condition(job, &ledger, last, marks.get(name), &view);
+            measure(name, &health, &extra, marks.get(name));
+            jobs.push((job.clone(), health, extra));
+        }
+        Ok(jobs)
+    }
+
+    async fn health_now(&self) -> Health {
+        let set = self.reloader.set();
+        let why = (!set.refused.is_empty()).then(|| set.refused.join("\n"));
+        let reload = ReloadHealth { ok: why.is_none(), why };
+        let uptime = self.started.elapsed().as_secs();
+        match self.conditions().await {
+            Ok(jobs) => {
+                let jobs = jobs.into_iter().map(|(job, health, _)| (job.name, health)).collect();
+                Health::new(uptime, jobs, reload)
+            }
+            Err(refusal) => {
+                let mut health = Health::new(uptime, BTreeMap::new(), reload);
+                health.status = Condition::Failing;
+                health.reload.why = Some(refusal.to_string());
+                health
+            }
+        }
+    }
+
+    async fn trigger_now(&self, name: JobName, again: Again, wait: Wait) -> Answer<Triggered> {
+        self.job(&name)?;
+        let triggered = self.scheduler.trigger(name.clone(), again == Again::Yes).await;
+        let triggered = triggered.map_err(|refusal| self.refused(refusal))?;
+        let at = triggered.slot.at;
+        if wait == Wait::No {
+            return Ok(Triggered { slot: at, run: None });
+        }
+        if triggered.ended.await.is_err() {
+            let message = format!("{name}: the run was not started; see: cadenced slots {name}");
+            return Err(Refusal::Busy { message });
+        }
+        let slot = self.store.slot(&triggered.slot).await.map_err(internal)?;
+        let run = match slot.and_then(|slot| slot.run) {
+            Some(run) => self.store.run(run).await.map_err(internal)?,
+            None => None,
+        };
+        Ok(Triggered { slot: at, run })
+    }
+
+    fn refused(&self, refusal: planner::Refusal) -> Refusal {
+        match refusal {
+            planner::Refusal::Unknown(job) => unknown(&job, &self.reloader.set()),
+            planner::Refusal::Stopping => Refusal::Unavailable { message: refusal.to_string() },
+            _ => Refusal::Busy { message: refusal.to_string() },
+        }
+    }
+
+    async fn slots_of(&self, name: JobName, date: Option<NaiveDate>) -> Answer<Vec<SlotRow>> {
+        let job = self.job(&name)?;
+        let zone = self.zone(&job);
+        let now = self.clock.now();
+        let date = date.unwrap_or_else(|| now.with_timezone(&zone).date_naive());
+        let (from, until) = day(date, zone);
+        let ledger = self.store.slots(&name, from, until).await.map_err(internal)?;
+        let row = |at| SlotRow {
+            at,
+            until: None,
+            slots: 1,
+            outcome: None,
+            attempts: 0,
+            run: None,
+            reason: None,
+            timezone: zone.name().to_owned(),
+        };
+        let mut rows = Vec::new();
+        for (at, record) in ledger.records {
+            let reason = record.reason;
+            rows.push(SlotRow {
+                outcome: record.outcome,
+                attempts: record.attempts,
+                run: record.run,
+                reason,
+                ..row(at)
+            });
+        }
+        for range in ledger.ranges {
+            if let Some((first, last, slots)) = clip(&job, &range, from, until) {
+                rows.push(SlotRow {
+                    until: (slots > 1).then_some(last),
+                    slots,
+                    outcome: Some(range.outcome),
+                    reason: Some(range.reason),
+                    ..row(first)
+                });
+            }
+        }
+        let view = self.store.job_view(&name).await.map_err(internal)?;
+        for (at, _) in view.pending.iter().filter(|(at, _)| (from..until).contains(at)) {
+            rows.push(SlotRow { reason: Some("waits for its run".to_owned()), ..row(*at) });
+        }
+        if let (true, Some(timetable)) = (job.is_live(), job.trigger.timetable()) {
+            let decided = view.accounted.map_or(now, |at| at + TimeDelta::seconds(1));
+            rows.extend(timetable.slots(decided.max(from), until).take(UPCOMING).map(row));
+        }
+        rows.sort_by_key(|row| row.at);
+        Ok(rows)
+    }
+
+    fn zone(&self, job: &Job) -> Tz {
+        job.trigger.timetable().map_or(self.reloader.set().settings.timezone, |timetable| timetable.zone())
+    }
+
+    /// A watermark is not moved under a run's feet.
+    async fn not_running(&self, name: &JobName) -> Answer<()> {
+        let view = self.scheduler.view().await.unwrap_or_default();
+        if view.running.iter().any(|slot| slot.job == *name) {
+            let message = format!("{name} is running; wait for its end, or pause it first");
+            return Err(Refusal::Busy { message });
+        }
+        Ok(())
+    }
+
+    async fn mark(&self, name: &JobName) -> Answer<WatermarkRow> {
+        let mark = self.store.watermark(name, ENTITY).await.map_err(internal)?;
+        Ok(mark.map_or(
+            WatermarkRow { job: name.clone(), watermark: None, updated: None },
+            |mark| WatermarkRow::new(name.clone(), &mark),
+        ))
+    }
+}
+
+/// What `status` shows beside a job's health.
+struct Extra {
+    last_outcome: Option<Outcome>,
+    running: bool,
+    paused: Option<String>,
+    run: Option<RunRecord>,
+}
+
+fn condition(
+    job: &Job,
+    ledger: &JobView,
+    last: Option<RunRecord>,
+    mark: Option<&Watermark>,
+    view: &View,
+) -> (JobHealth, Extra) {
+    let paused = ledger.paused.as_ref().map(|pause| pause.reason.clone().unwrap_or_default());
+    let last_outcome = last.as_ref().and_then(|run| run.outcome);
+    let said = || last.as_ref().and_then(|run| run.message.clone());
+    let (status, why) = if matches!(job.work, Work::Unconfigured) {
+        (Condition::Off, Some("its ends are still to be configured".to_owned()))
+    } else if !job.enabled {
+        (Condition::Off, Some("disabled".to_owned()))
+    } else if let Some(stuck) = &view.stuck {
+        (Condition::Failing, Some(format!("no run is started: {stuck}")))
+    } else if ledger.consecutive_failures >= FAILING_AFTER {
+        let failures = ledger.consecutive_failures;
+        let said = said().unwrap_or_default();
+        (Condition::Failing, Some(format!("{failures} runs in a row failed; the last: {said}")))
+    } else if let Some(reason) = &paused {
+        let reason = if reason.is_empty() { "no reason given" } else { reason };
+        (Condition::Degraded, Some(format!("paused: {reason}")))
+    } else if matches!(last_outcome, Some(Outcome::Failed | Outcome::Partial)) {
+        (Condition::Degraded, said())
+    } else if ledger.rejects > 0 {
+        let name = &job.name;
+        let why = format!("{} records wait as rejects; see: cadenced rejects list {name}", ledger.rejects);
+        (Condition::Degraded, Some(why))
+    } else {
+        (Condition::Ok, None)
+    };
+    let health = JobHealth {
+        status,
+        last_run: last.as_ref().map(|run| run.started),
+        last_success: ledger.last_success.as_ref().and_then(|run| run.ended),
+        next_slot: view.next.get(&job.name).copied(),
+        watermark: mark.and_then(|mark| WatermarkRow::new(job.name.clone(), mark).watermark),
+        consecutive_failures: ledger.consecutive_failures,
+        rejects: ledger.rejects,
+        why,
+    };
+    let running = view.running.iter().any(|slot| slot.job == job.name);
+    (health, Extra { last_outcome, running, paused, run: last })
+}
+
+/// Keeps the gauges of a job up to date.
+#[expect(clippy::cast_precision_loss, reason = "seconds and counts fit a float far beyond what they will ever be")]
+fn measure(job: &JobName, health: &JobHealth, extra: &Extra, mark: Option<&Watermark>) {
+    let job = job.to_string();
+    let set = |name: &'static str, value: f64| gauge!(name, "job" => job.clone()).set(value);
+    if let Some(at) = health.last_success {
+        set(telemetry::JOB_LAST_SUCCESS, at.timestamp() as f64);
+    }
+    if let Some(at) = health.next_slot {
+        set(telemetry::JOB_NEXT_SLOT, at.timestamp() as f64);
+    }
+    if let Some(millis) = mark.and_then(|mark| mark.value.as_i64()) {
+        set(telemetry::WATERMARK, millis as f64 / 1000.0);
+    }
+    set(telemetry::JOB_CONSECUTIVE_FAILURES, f64::from(health.consecutive_failures));
+    set(telemetry::JOB_RUNNING, f64::from(u8::from(extra.running)));
+    set(telemetry::JOB_PAUSED, f64::from(u8::from(extra.paused.is_some())));
+    set(telemetry::REJECTS, health.rejects as f64);
+}
+
+/// The part of a stretch that lies in `[from, until)`.
+fn clip(
+    job: &Job,
+    range: &SlotRange,
+    from: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Option<(DateTime<Utc>, DateTime<Utc>, u64)> {
+    if range.first >= from && range.last < until {
+        return Some((range.first, range.last, range.slots));
+    }
+    let timetable = job.trigger.timetable()?;
+    let (first, last) = (range.first.max(from), range.last.min(until - TimeDelta::seconds(1)));
+    let mut slots = timetable.slots(first, last + TimeDelta::seconds(1));
+    let first = slots.next()?;
+    let (count, last) = slots.fold((1, first), |(count, _), at| (count + 1, at));
+    Some((first, last, count))
+}
+
+/// The first instant of a local date and of the one after it.
+fn day(date: NaiveDate, zone: Tz) -> (DateTime<Utc>, DateTime<Utc>) {
+    let begins = |date: NaiveDate| {
+        // Midnight may not exist: the day then begins within some hours after it.
+        let midnight = date.and_time(chrono::NaiveTime::MIN);
+        (0..=96)
+            .find_map(|quarter| zone.from_local_datetime(&(midnight + TimeDelta::minutes(15 * quarter))).earliest())
+            .map_or_else(|| midnight.and_utc(), |at| at.with_timezone(&Utc))
+    };
+    (begins(date), begins(date.checked_add_days(Days::new(1)).unwrap_or(date)))
+}
+
+fn unknown(name: &JobName, set: &Set) -> Refusal {
+    let near = set.jobs.keys().map(|job| (strsim::jaro_winkler(job.as_str(), name.as_str()), job));
+    let near = near.filter(|(likeness, _)| *likeness > 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
+    Refusal::UnknownJob { job: name.to_string(), suggestion: near.map(|(_, job)| job.to_string()) }
+}
+
+fn internal(error: StateError) -> Refusal {
+    Refusal::Internal { message: error.to_string() }
+}
+
+impl Control for DaemonControl {
+    fn readiness(&self) -> Readiness {
+        match self.stage.load(Ordering::Relaxed) {
+            STARTING => Readiness::Starting,
+            DRAINING => Readiness::Draining,
+            _ => Readiness::Ready,
+        }
+    }
+
+    fn health(&self) -> BoxFuture<'_, Health> {
+        Box::pin(self.health_now())
+    }
+
+    fn status(&self) -> BoxFuture<'_, Answer<Vec<JobStatus>>> {
+        Box::pin(async {
+            let row = |(job, health, extra): (Job, JobHealth, Extra)| JobStatus {
+                timezone: self.zone(&job).name().to_owned(),
+                running: extra.run.filter(|run| extra.running && run.ended.is_none()).map(|run| run.id),
+                job: job.name,
+                summary: job.summary,
+                health,
+                last_outcome: extra.last_outcome,
+                paused: extra.paused,
+            };
+            Ok(self.conditions().await?.into_iter().map(row).collect())
+        })
+    }
+
+    fn history(&self, job: Option<JobName>, limit: usize) -> BoxFuture<'_, Answer<Vec<RunRecord>>> {
+        Box::pin(async move { self.store.runs(job.as_ref(), limit).await.map_err(internal) })
+    }
+
+    fn slots(&self, job: JobName, date: Option<NaiveDate>) -> BoxFuture<'_, Answer<Vec<SlotRow>>> {
+        Box::pin(self.slots_of(job, date))
+    }
+
+    fn trigger(&self, job: JobName, again: Again, wait: Wait) -> BoxFuture<'_, Answer<Triggered>> {
+        Box::pin(self.trigger_now(job, again, wait))
+    }
+
+    fn pause(&self, job: JobName, reason: Option<String>) -> BoxFuture<'_, Answer<()>> {
+        Box::pin(async move {
+            self.job(&job)?;
+            self.store.pause(&job, reason.clone()).await.map_err(internal)?;
+            self.scheduler.pause(job, reason.unwrap_or_default()).await;
+            Ok(())
+        })
+    }
+
+    fn resume(&self, job: JobName) -> BoxFuture<'_, Answer<()>> {
+        Box::pin(async move {
+            self.job(&job)?;
+            self.store.resume(&job).await.map_err(internal)?;
+            self.scheduler.resume(job).await;
+            Ok(())
+        })
+    }
+
+    fn reload(&self, wait: Wait) -> BoxFuture<'_, Answer<Reloaded>> {
+        let _ = wait;
+        Box::pin(self.reload_now())
+    }
+
+    fn watermarks(&self) -> BoxFuture<'_, Answer<Vec<WatermarkRow>>> {
+        Box::pin(async {
+            let set = self.reloader.set();
+            let mut rows = Vec::new();
+            for (name, job) in &set.jobs {
+                if matches!(&job.work, Work::Pull(pull, _) if pull.since.is_some()) {
+                    rows.push(self.mark(name).await?);
+                }
+            }
+            Ok(rows)
+        })
+    }
+
+    fn watermark(&self, job: JobName) -> BoxFuture<'_, Answer<WatermarkRow>> {
+        Box::pin(async move {
+            self.job(&job)?;
+            self.mark(&job).await
+        })
+    }
+
+    fn set_watermark(&self, job: JobName, to: Cursor) -> BoxFuture<'_, Answer<WatermarkRow>> {
+        Box::pin(async move {
+            self.job(&job)?;
+            self.not_running(&job).await?;
+            self.store.set_watermark(&job, ENTITY, to.0.into()).await.map_err(internal)?;
+            self.mark(&job).await
+        })
+    }
+
+    fn reset_watermark(&self, job: JobName) -> BoxFuture<'_, Answer<()>> {
+        Box::pin(async move {
+            self.job(&job)?;
+            self.not_running(&job).await?;
+            self.store.reset_watermark(&job, ENTITY).await.map(drop).map_err(internal)
+        })
+    }
+
+    fn rejects(&self, job: Option<JobName>, limit: usize) -> BoxFuture<'_, Answer<Vec<RejectRow>>> {
+        Box::pin(async move {
+            let jobs = match job {
+                Some(job) => vec![job],
+                None => self.reloader.set().jobs.keys().cloned().collect(),
+            };
+            let mut rows = Vec::new();
+            for job in jobs {
+                let rejects = self.store.rejects(&job, None, limit - rows.len()).await.map_err(internal)?;
+                rows.extend(rejects.into_iter().map(|reject| RejectRow::new(job.clone(), reject).without_content()));
+                if rows.len() >= limit {
+                    break;
+                }
+            }
+            Ok(rows)
+        })
+    }
+
+    fn reject(&self, job: JobName, key: String) -> BoxFuture<'_, Answer<RejectRow>> {
+        Box::pin(async move {
+            let reject = self.store.reject(&job, ENTITY, &key).await.map_err(internal)?;
+            let missing = || Refusal::NotFound { message: format!("{job} has no reject with the key `{key}`") };
+            reject.map(|reject| RejectRow::new(job.clone(), reject)).ok_or_else(missing)
+        })
+    }
+
+    fn drop_rejects(&self, job: JobName, key: Option<String>) -> BoxFuture<'_, Answer<u64>> {
+        Box::pin(async move {
+            match key {
+                Some(key) => self.store.drop_reject(&job, ENTITY, &key).await.map(u64::from).map_err(internal),
+                None => self.store.drop_rejects(&job).await.map_err(internal),
+            }
+        })
+    }
+
+    fn export(&self) -> BoxFuture<'_, Answer<BoxStream<'static, Answer<Bytes>>>> {
+        Box::pin(async { todo_export(self).await })
+    }
+}

@@ -1,0 +1,193 @@
+//! Composition: opens the state, connects the parts, serves until told to stop, drains. What each part does is said
+//! where it lives; this is only their order. The state directory is taken before anything else, and given back last.
+
+mod control;
+mod once;
+mod service;
+
+pub use once::{Once, once};
+
+use crate::admin::{Access, bind_control, router, serve};
+use crate::clock::SharedClock;
+use crate::config::{Loaded, Sources};
+use crate::connectors::Connectors;
+use crate::reload::{Reloader, facts};
+use crate::runner::{Observer, Runner};
+use crate::scheduler::{Scheduler, SchedulerHandle};
+use crate::state::{StateError, Store};
+use crate::transfer::Failure;
+use control::DaemonControl;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::sync::watch;
+
+/// Why the daemon can't start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The state directory can't be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// A connection can't be made ready.
+    #[error(transparent)]
+    Connection(#[from] Failure),
+    /// The admin address can't be had.
+    #[error("{address}: the admin endpoint can't listen there: {source}; change admin.listen, or stop what uses it")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The control socket can't be made.
+    #[error("the control socket in {state} can't be made: {source}")]
+    Socket {
+        /// The state directory.
+        state: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Signals can't be listened to.
+    #[error("signals can't be waited for: {0}")]
+    Signals(std::io::Error),
+    /// A part of the start broke off.
+    #[error("the start broke off: {0}")]
+    Broken(String),
+}
+
+/// The daemon, put together and not yet serving.
+pub struct Daemon {
+    scheduler: Scheduler,
+    handle: SchedulerHandle,
+    control: Arc<DaemonControl>,
+    admin: TcpListener,
+    socket: UnixListener,
+    access: Access,
+    drain: Duration,
+    store: Store,
+}
+
+impl Daemon {
+    /// Opens the state and connects the parts. Nothing starts before [`Daemon::serve`].
+    pub async fn start(
+        loaded: Loaded,
+        sources: Sources,
+        clock: SharedClock,
+        observer: Option<Observer>,
+    ) -> Result<Self, StartError> {
+        let settings = loaded.settings.clone();
+        let store = open_store(&settings.state, &clock).await?;
+        let connectors = {
+            let (connections, store, clock) = (loaded.connections.clone(), store.clone(), clock.clone());
+            blocking(move || Connectors::open(&connections, None, store, clock)).await??
+        };
+        let runner = Arc::new(Runner::new(Arc::new(connectors), observer));
+        let facts = facts(&store).await?;
+        let address = settings.admin.listen;
+        let listen = |source| StartError::Listen { address, source };
+        let admin = TcpListener::bind(address).await.map_err(listen)?;
+        let state = settings.state.clone();
+        let socket = blocking(move || bind_control(&state)).await?.map_err(|source| StartError::Socket {
+            state: settings.state.display().to_string(),
+            source,
+        })?;
+        let (scheduler, handle) =
+            Scheduler::new(&loaded.jobs, &facts, Arc::new(store.clone()), runner.clone(), clock.clone());
+        let reloader =
+            Reloader::new(loaded, sources, store.clone(), runner, handle.clone(), clock.clone());
+        let access = settings.admin.token.map_or(Access::Closed, Access::Token);
+        let control = Arc::new(DaemonControl::new(store.clone(), handle.clone(), reloader, clock));
+        Ok(Self { scheduler, handle, control, admin, socket, access, drain: settings.drain_timeout, store })
+    }
+
+    /// The address the admin endpoint listens on.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.admin.local_addr().ok()
+    }
+
+    /// Speaks to the scheduler.
+    #[must_use]
+    pub fn scheduler(&self) -> SchedulerHandle {
+        self.handle.clone()
+    }
+
+    /// Serves until `shutdown` turns true, drains, and gives the state directory back.
+    pub async fn serve(self, shutdown: watch::Receiver<bool>) {
+        let Self { scheduler, control, admin, socket, access, drain, store, .. } = self;
+        let (stop_doors, doors_stop) = watch::channel(false);
+        let stopped = |mut stop: watch::Receiver<bool>| async move {
+            drop(stop.wait_for(|stop| *stop).await);
+        };
+        let network = serve(admin, router(control.clone(), access), stopped(doors_stop.clone()));
+        let local = serve(socket, router(control.clone(), Access::Local), stopped(doors_stop));
+        let doors = tokio::spawn(async move { tokio::join!(network, local) });
+        control.ready();
+        service::ready();
+        let beat = tokio::spawn(service::beat(Arc::downgrade(&control)));
+        tracing::info!("serving");
+        let draining = {
+            let control = Arc::downgrade(&control);
+            let shutdown = shutdown.clone();
+            async move {
+                stopped(shutdown).await;
+                if let Some(control) = control.upgrade() {
+                    control.draining();
+                }
+                service::stopping(drain);
+            }
+        };
+        tokio::join!(scheduler.run(shutdown, drain), draining);
+        beat.abort();
+        stop_doors.send_replace(true);
+        if let Ok((network, local)) = doors.await {
+            for broken in [network.err(), local.err()].into_iter().flatten() {
+                tracing::error!(error = %broken, "the admin endpoint broke off");
+            }
+        }
+        drop(control);
+        // The last handle closes the database, which blocks.
+        drop(blocking(move || drop(store)).await);
+        tracing::info!("stopped");
+    }
+}
+
+/// Runs the daemon until SIGTERM or SIGINT; SIGHUP reads the configuration again.
+pub async fn run(
+    loaded: Loaded,
+    sources: Sources,
+    clock: SharedClock,
+    observer: Option<Observer>,
+) -> Result<(), StartError> {
+    let mut signals = service::Signals::listen().map_err(StartError::Signals)?;
+    let daemon = Daemon::start(loaded, sources, clock, observer).await?;
+    let control = Arc::downgrade(&daemon.control);
+    let (stop, shutdown) = watch::channel(false);
+    let listening = tokio::spawn(async move {
+        while let service::Signal::Reload = signals.next().await {
+            if let Some(control) = control.upgrade() {
+                tokio::spawn(async move { control.reload_now().await.map(drop) });
+            }
+        }
+        stop.send_replace(true);
+        // A second signal doesn't wait for the drain.
+        signals.until_stop().await;
+        tracing::warn!("told to stop twice; running jobs are left as interrupted");
+    });
+    tokio::select! {
+        () = daemon.serve(shutdown) => {}
+        ended = listening => drop(ended),
+    }
+    Ok(())
+}
+
+/// Opens the state directory off the async threads.
+async fn open_store(dir: &std::path::Path, clock: &SharedClock) -> Result<Store, StartError> {
+    let (dir, clock) = (dir.to_owned(), clock.clone());
+    Ok(blocking(move || Store::open(&dir, clock)).await??)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StartError> {
+    tokio::task::spawn_blocking(work).await.map_err(|error| StartError::Broken(error.to_string()))
+}

@@ -1,0 +1,71 @@
+//! One run now, without the daemon. It takes the state directory like the daemon would, claims a slot like the daemon
+//! would, and leaves the same traces.
+
+use super::{StartError, blocking, open_store};
+use crate::clock::SharedClock;
+use crate::config::Loaded;
+use crate::connectors::Connectors;
+use crate::job::{Job, Work};
+use crate::run::{Cause, Slot};
+use crate::runner::{Ended, Perform as _, Runner};
+use crate::state::{Claim, Claimed, Closing, Coordinator as _, LedgerBatch, Store};
+use chrono::{SubsecRound as _, TimeDelta};
+use std::sync::Arc;
+use tokio::sync::watch;
+
+/// A run that was made.
+#[derive(Debug)]
+pub struct Once {
+    /// For which slot.
+    pub slot: Slot,
+    /// How it ended.
+    pub ended: Ended,
+}
+
+/// Runs `job` once. `stop` turns true when the run is to be cut off.
+pub async fn once(
+    loaded: &Loaded,
+    job: &Job,
+    clock: SharedClock,
+    stop: watch::Receiver<bool>,
+) -> Result<Once, StartError> {
+    let store = open_store(&loaded.settings.state, &clock).await?;
+    if matches!(job.work, Work::Unconfigured) {
+        let text = format!("{}: its ends are still to be configured", job.name);
+        return Err(StartError::Broken(text));
+    }
+    let connectors = {
+        let (connections, store, clock) = (loaded.connections.clone(), store.clone(), clock.clone());
+        blocking(move || Connectors::open(&connections, None, store, clock)).await??
+    };
+    let runner = Runner::new(Arc::new(connectors), None);
+    let once = run(&store, &runner, job, &clock, stop).await;
+    drop(runner);
+    drop(blocking(move || drop(store)).await);
+    once
+}
+
+async fn run(
+    store: &Store,
+    runner: &Runner,
+    job: &Job,
+    clock: &SharedClock,
+    stop: watch::Receiver<bool>,
+) -> Result<Once, StartError> {
+    // A second that the job's own slots have used is not free; the next one is.
+    let mut at = clock.now().trunc_subsecs(0);
+    let token = loop {
+        let slot = Slot { job: job.name.clone(), at };
+        let claims = vec![Claim { slot, cause: Cause::Manual }];
+        match store.write(LedgerBatch { claims, ..LedgerBatch::default() }).await?.pop() {
+            Some(Claimed::Granted(token)) => break token,
+            Some(Claimed::Refused(_)) | None => at += TimeDelta::seconds(1),
+        }
+    };
+    let ended = runner.perform(Arc::new(job.clone()), token.clone(), stop).await;
+    let slot = token.slot.clone();
+    let Ended { outcome, counts, message } = ended.clone();
+    let closings = vec![Closing { token, outcome, counts, message }];
+    store.write(LedgerBatch { closings, ..LedgerBatch::default() }).await?;
+    Ok(Once { slot, ended })
+}

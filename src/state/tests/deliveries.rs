@@ -59,7 +59,7 @@ async fn an_entry_comes_back_as_it_was_whatever_its_key() {
     } {
         scanned.push(last);
     }
-    scanned.sort_by(|a, b| a.0.len().cmp(&b.0.len()));
+    scanned.sort_by_key(|(key, _)| key.len());
     assert_eq!(scanned, [entries[1].clone(), entries[2].clone(), entries[0].clone()]);
     assert!(store.scan(&job(), "another", None, 10).await.unwrap().is_empty());
 }

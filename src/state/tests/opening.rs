@@ -105,6 +105,7 @@ async fn refuses_or_has_everything(scratch: &Scratch, what: &str) {
             Err(error) => error,
             Ok(entries) => {
                 assert_eq!(entries.len(), 20_000, "{what}: entries are gone and nobody said so");
+                assert!(entries.iter().all(|(_, entry)| entry.walk == 3), "{what}: an older entry came back");
                 return;
             }
         },

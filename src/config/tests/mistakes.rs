@@ -486,6 +486,7 @@ fn what_is_probably_not_meant_gets_a_warning() {
 cron = "0 */2 * * * *"
 timeout = "5m"
 [job.b]
+splay = "30s"
 pull = { from = "one", get = "/x", key = ["id"], since = { field = "f", format = "rfc3339", start = "1999-01-01T00:00:00Z" } }
 write = { to = "erp", table = "x", upsert-by = ["id"] }
 "#,
@@ -494,6 +495,7 @@ write = { to = "erp", table = "x", upsert-by = ["id"] }
     cadenced.toml:11:6: job.a: its ends are still to be configured
     cadenced.toml:13:11: job.a.timeout: is longer than the 120 s between two slots
       help: slots that come while a run goes are skipped; see `overlap`
-    cadenced.toml:15:58: job.b.pull.since: no parameter says `{since}`: every run reads everything again
+    cadenced.toml:15:9: job.b.splay: means nothing without `cron` or `every`
+    cadenced.toml:16:58: job.b.pull.since: no parameter says `{since}`: every run reads everything again
     ");
 }

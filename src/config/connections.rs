@@ -27,7 +27,7 @@ pub(super) fn read_all(sources: &Sources, all: &Table<'_>, loaded: &mut Loaded) 
             ConnectionName::new(text).map_err(|bad| units::refused(bad).at(node.key_at.clone()))
         });
         let (Some(name), Some(table)) = (name, all.below(text, node)) else { continue };
-        let near = did_you_mean(text, names().filter(|other| other != text));
+        let near = || did_you_mean(text, names().filter(|other| other != text));
         if let Some(connection) = read(sources, &table, name.clone(), near) {
             loaded.connections.insert(name, connection);
         }
@@ -38,7 +38,7 @@ fn read(
     sources: &Sources,
     table: &Table<'_>,
     name: ConnectionName,
-    near: Option<String>,
+    near: impl Fn() -> Option<String>,
 ) -> Option<Connection> {
     let errors = table.errors();
     let sql = table.get("sql", |node| sql_url(sources, table, node));
@@ -57,7 +57,7 @@ fn read(
                 if sql.is_some() { "has both `sql` and `url`" } else { "has neither `sql` nor `url`" };
             let kinds =
                 "a connection is an SQL database (sql = \"sqlite://…\") or a REST API (url = \"https://…\")";
-            let help = near.filter(|_| sql.is_none()).unwrap_or_else(|| kinds.to_owned());
+            let help = near().filter(|_| sql.is_none()).unwrap_or_else(|| kinds.to_owned());
             table.error(None, &table.node.key_at, Wrong::new(problem).help(Some(help)));
             return None;
         }

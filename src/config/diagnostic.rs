@@ -92,12 +92,16 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// The candidate that was probably meant, if one is near enough.
+/// The candidate that was probably meant, if one is near enough: a third of its letters wrong, or the same beginning.
 pub(super) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let word = word.to_lowercase();
     candidates
         .into_iter()
-        .map(|candidate| (strsim::jaro_winkler(&word.to_lowercase(), &candidate.to_lowercase()), candidate))
-        .filter(|(likeness, _)| *likeness > 0.8)
+        .map(|candidate| (strsim::jaro_winkler(&word, &candidate.to_lowercase()), candidate))
+        .filter(|(likeness, candidate)| {
+            let wrong = || strsim::damerau_levenshtein(&word, &candidate.to_lowercase());
+            *likeness > 0.85 || (*likeness > 0.5 && wrong() <= candidate.len() / 3)
+        })
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate)
 }

@@ -58,19 +58,30 @@ impl Node {
         }
     }
 
+    /// The values of a list; one value stands for a list of one.
+    pub(super) fn elements(&self) -> &[Self] {
+        match &self.value {
+            Value::Array(list) => list,
+            _ => std::slice::from_ref(self),
+        }
+    }
+
     /// The value of a key, if it is a table that has it.
     pub(super) fn get(&self, key: &str) -> Option<&Self> {
         self.entries().iter().find(|(name, _)| name == key).map(|(_, node)| node)
     }
 
-    /// The value at a path of keys.
-    pub(super) fn find(&self, path: &[String]) -> Option<&Self> {
-        path.iter().try_fold(self, |node, key| node.get(key))
+    /// The same, for changing them.
+    pub(super) fn table_mut(&mut self) -> Option<&mut Vec<(String, Self)>> {
+        match &mut self.value {
+            Value::Table(entries) => Some(entries),
+            _ => None,
+        }
     }
 
     /// Takes keys out of the table at a path.
     pub(super) fn remove(&mut self, path: &[&str], keys: &[&str]) {
-        let Value::Table(entries) = &mut self.value else { return };
+        let Some(entries) = self.table_mut() else { return };
         match path.split_first() {
             None => entries.retain(|(name, _)| !keys.contains(&name.as_str())),
             Some((step, rest)) => {
@@ -90,7 +101,7 @@ impl Node {
         if !matches!(self.value, Value::Table(_)) {
             self.value = Value::Table(Vec::new());
         }
-        let Value::Table(entries) = &mut self.value else { return };
+        let Some(entries) = self.table_mut() else { return };
         let index = entries.iter().position(|(name, _)| name == step).unwrap_or_else(|| {
             entries.push((step.clone(), Self::root(node.at.clone())));
             entries.len() - 1

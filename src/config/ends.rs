@@ -278,9 +278,8 @@ fn json(node: &Node, seen: &mut dyn FnMut(&Node, &str)) -> serde_json::Value {
         Value::Datetime(text) => text.as_str().into(),
         Value::Integer(number) => (*number).into(),
         // Digit for digit; what JSON can't hold (inf, nan) stays text.
-        Value::Float(text) => {
-            serde_json::from_str::<Number>(text).map_or_else(|_| text.as_str().into(), Into::into)
-        }
+        Value::Float(text) => serde_json::from_str::<Number>(text.trim_start_matches('+'))
+            .map_or_else(|_| text.as_str().into(), Into::into),
         Value::Bool(value) => (*value).into(),
         Value::Array(list) => list.iter().map(|node| json(node, seen)).collect(),
         Value::Table(entries) => entries.iter().map(|(key, node)| (key.clone(), json(node, seen))).collect(),

@@ -101,6 +101,12 @@ fn work(table: &Table<'_>, connections: &Connections<'_>, names: &[&str]) -> Opt
     let key = read_end.as_ref().and_then(Option::as_ref).map(|read| read.key.as_slice());
     let push_end = push.as_ref().map(|push| ends::push(push, connections, key, map));
 
+    if (has("pull") || has("write")) && (has("read") || has("push")) {
+        let wrong = Wrong::new("moves records both ways")
+            .help(Some("a job is `pull` and `write`, or `read` and `push`; make it two jobs".to_owned()));
+        table.error(None, &table.node.key_at, wrong);
+        return None;
+    }
     for (one, other, side) in [
         ("pull", "write", "where its rows go"),
         ("write", "pull", "where its rows come from"),
@@ -111,12 +117,6 @@ fn work(table: &Table<'_>, connections: &Connections<'_>, names: &[&str]) -> Opt
             let wrong = Wrong::new(format!("needs `{other}` to say {side}"));
             table.error(Some(one), &table.node.get(one)?.key_at, wrong);
         }
-    }
-    if (has("pull") || has("write")) && (has("read") || has("push")) {
-        let wrong = Wrong::new("moves records both ways")
-            .help(Some("a job is `pull` and `write`, or `read` and `push`; make it two jobs".to_owned()));
-        table.error(None, &table.node.key_at, wrong);
-        return None;
     }
     match (pull_end, write_end, read_end, push_end) {
         (Some(pull), Some(write), ..) => Some(Work::Pull(Box::new(pull?), Box::new(write?))),
@@ -138,18 +138,14 @@ fn work(table: &Table<'_>, connections: &Connections<'_>, names: &[&str]) -> Opt
 
 /// `after` names jobs that exist, and no job waits for itself.
 fn parents(all: &Table<'_>, incomplete: bool) {
-    let after = |node: &Node| -> Vec<Node> {
-        match node.get("after").map(|after| (&after.value, after)) {
-            Some((super::document::Value::Array(list), _)) => list.clone(),
-            Some((super::document::Value::Text(_), node)) => vec![node.clone()],
-            _ => Vec::new(),
-        }
-    };
-    let jobs: BTreeMap<&str, Vec<Node>> =
-        all.node.entries().iter().map(|(name, node)| (name.as_str(), after(node))).collect();
-    for (name, list) in &jobs {
-        let Some(table) = all.node.get(name).and_then(|node| all.below(name, node)) else { continue };
-        for parent in list {
+    let entries = all.node.entries();
+    let jobs: BTreeMap<&str, &[Node]> = entries
+        .iter()
+        .map(|(name, job)| (name.as_str(), job.get("after").map_or(&[][..], Node::elements)))
+        .collect();
+    for (name, job) in entries.iter().filter(|(_, job)| job.get("after").is_some()) {
+        let Some(table) = all.below(name, job) else { continue };
+        for parent in jobs[name.as_str()] {
             let Ok(text) = units::text(parent) else { continue };
             if !jobs.contains_key(text) && !incomplete {
                 let help = did_you_mean(text, jobs.keys().copied());
@@ -165,7 +161,7 @@ fn parents(all: &Table<'_>, incomplete: bool) {
 
 /// The way from a job through one of its parents back to itself, if it is the first by name on that way: a circle is
 /// reported once.
-fn circle<'a>(job: &'a str, parent: &'a str, jobs: &BTreeMap<&'a str, Vec<Node>>) -> Option<Vec<String>> {
+fn circle<'a>(job: &'a str, parent: &'a str, jobs: &BTreeMap<&'a str, &[Node]>) -> Option<Vec<String>> {
     let mut ways = vec![vec![job.to_owned(), parent.to_owned()]];
     let mut seen = BTreeSet::new();
     while let Some(way) = ways.pop() {
@@ -174,8 +170,12 @@ fn circle<'a>(job: &'a str, parent: &'a str, jobs: &BTreeMap<&'a str, Vec<Node>>
             return way.iter().all(|step| step.as_str() >= job).then_some(way);
         }
         if seen.insert(last.clone()) {
-            let parents =
-                jobs.get(last.as_str()).into_iter().flatten().filter_map(|node| units::text(node).ok());
+            let parents = jobs
+                .get(last.as_str())
+                .copied()
+                .into_iter()
+                .flatten()
+                .filter_map(|node| units::text(node).ok());
             ways.extend(parents.map(|parent| way.iter().cloned().chain([parent.to_owned()]).collect()));
         }
     }

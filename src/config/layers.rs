@@ -6,7 +6,7 @@ use super::document::{self, Node, Value};
 use super::{Sources, units};
 use figment::value::{Dict, Map};
 use figment::{Figment, Metadata, Profile, Provider, Source};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The prefix of the variables that are a layer.
@@ -127,7 +127,10 @@ impl Gathered {
                 return Vec::new();
             }
         };
-        paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+        // Hidden files are an editor's, such as the lock of a file that is being written.
+        let hidden =
+            |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml") && !hidden(path));
         paths.sort();
         paths.iter().map(|path| self.schedule_file(path)).collect()
     }
@@ -169,17 +172,24 @@ fn directories(schedules: &Node) -> Vec<(Place, PathBuf)> {
         Value::Text(path) => Some((node.at.clone(), resolve_path(&node.at, path))),
         _ => None,
     };
-    match &schedules.value {
-        Value::Array(list) => list.iter().filter_map(named).collect(),
-        _ => named(schedules).into_iter().collect(),
-    }
+    schedules.elements().iter().filter_map(named).collect()
 }
 
 /// The layers that are no files: variables, then flags.
 fn outside(sources: &Sources, below: &[Layer]) -> Vec<Layer> {
-    let mut secrets = BTreeSet::new();
-    below.iter().for_each(|layer| secret_variables(&layer.root, &mut secrets));
+    let place = Place::start("command line", OriginKind::Flag);
+    let mut flags = Node::root(place.clone());
+    for (key, value) in &sources.overrides {
+        let path: Vec<String> = key.split('.').map(str::to_owned).collect();
+        flags.set(&path, document::parse_value(&place, value));
+    }
 
+    let mut secrets = BTreeSet::new();
+    below
+        .iter()
+        .map(|layer| &layer.root)
+        .chain([&flags])
+        .for_each(|root| secret_variables(root, &mut secrets));
     let mut variables = Node::root(Place::start("environment", OriginKind::Variable));
     for (name, value) in &sources.env {
         let Some(key) = name.strip_prefix(PREFIX) else { continue };
@@ -187,12 +197,6 @@ fn outside(sources: &Sources, below: &[Layer]) -> Vec<Layer> {
             let place = Place::start(name, OriginKind::Variable);
             variables.set(&variable_path(key, below), document::parse_value(&place, value));
         }
-    }
-    let place = Place::start("command line", OriginKind::Flag);
-    let mut flags = Node::root(place.clone());
-    for (key, value) in &sources.overrides {
-        let path: Vec<String> = key.split('.').map(str::to_owned).collect();
-        flags.set(&path, document::parse_value(&place, value));
     }
     vec![Layer::new(variables), Layer::new(flags)]
 }
@@ -253,16 +257,15 @@ fn settle_alternatives(layers: &mut [Layer]) {
 
 /// A job without a zone of its own has that of the file that set its trigger, or else of the last file that knows it.
 fn settle_zones(layers: &[Layer], root: &mut Node) {
-    let jobs: Vec<String> = (root.get("job").map(Node::entries).unwrap_or_default().iter())
-        .filter(|(_, job)| matches!(job.value, Value::Table(_)) && job.get("timezone").is_none())
-        .map(|(name, _)| name.clone())
-        .collect();
-    for name in jobs {
-        let path = ["job".to_owned(), name, "timezone".to_owned()];
-        let by_trigger = layers.iter().rev().filter(|layer| layer.triggers.contains(&path[1]));
-        let by_mention = layers.iter().rev().filter(|layer| layer.root.find(&path[..2]).is_some());
-        if let Some(zone) = by_trigger.chain(by_mention).find_map(|layer| layer.zone.as_ref()) {
-            root.set(&path, zone.clone());
+    let mut tables = root.table_mut().into_iter().flatten();
+    let jobs = tables.find(|(key, _)| key == "job").and_then(|(_, jobs)| jobs.table_mut());
+    for (name, job) in jobs.into_iter().flatten().filter(|(_, job)| job.get("timezone").is_none()) {
+        let zoned = || layers.iter().rev().filter(|layer| layer.zone.is_some());
+        let layer = zoned().find(|layer| layer.triggers.contains(name)).or_else(|| {
+            zoned().find(|layer| layer.root.get("job").is_some_and(|jobs| jobs.get(name).is_some()))
+        });
+        if let (Some(keys), Some(zone)) = (job.table_mut(), layer.and_then(|layer| layer.zone.as_ref())) {
+            keys.push(("timezone".to_owned(), zone.clone()));
         }
     }
 }
@@ -280,20 +283,19 @@ fn merge(layers: &[Layer]) -> Node {
 
 /// The nodes of a merged table, in the order in which the layers first name them.
 fn table(figment: &Figment, dict: &Dict, nodes: &[(usize, &Node)]) -> Value {
-    let mut entries = Vec::new();
-    let mut seen = BTreeSet::new();
-    for (_, node) in nodes {
-        for (key, _) in node.entries() {
-            if let Some(value) = dict.get(key)
-                && seen.insert(key)
-            {
-                let below: Vec<_> =
-                    nodes.iter().filter_map(|(index, node)| Some((*index, node.get(key)?))).collect();
-                entries.extend(winner(figment, value, &below).map(|node| (key.clone(), node)));
+    let mut order = Vec::new();
+    let mut by_key: BTreeMap<&str, Vec<(usize, &Node)>> = BTreeMap::new();
+    for (rank, node) in nodes {
+        for (key, below) in node.entries() {
+            let named = by_key.entry(key).or_default();
+            if named.is_empty() {
+                order.push(key);
             }
+            named.push((*rank, below));
         }
     }
-    Value::Table(entries)
+    let merged = |key: &String| Some((key.clone(), winner(figment, dict.get(key)?, &by_key[key.as_str()])?));
+    Value::Table(order.into_iter().filter_map(merged).collect())
 }
 
 fn winner(figment: &Figment, value: &figment::value::Value, nodes: &[(usize, &Node)]) -> Option<Node> {

@@ -1,9 +1,12 @@
 //! Files, environment and flags into checked settings, connections and jobs.
 //!
 //! Layers, later wins: built-in defaults, `cadenced.toml`, the `*.toml` of each directory of `schedules` in name order,
-//! `CADENCED_` variables, flags. figment merges them; a span-aware parse of each file gives positions. Jobs and
-//! connections are keyed by name, so that a later layer changes single keys, but a layer that sets any trigger key of
-//! a job (`cron`, `every`, `offset`, `between`, `except`, `initial`, `after`) replaces that job's whole trigger.
+//! `CADENCED_` variables (`__` between levels, `_` for `-`), flags. figment merges them; a span-aware parse of each file
+//! gives positions. Jobs and connections are keyed by name, so that a later layer changes single keys. What only means
+//! something together is replaced together: a layer that sets any trigger key of a job (`cron`, `every`, `offset`,
+//! `between`, `except`, `initial`, `after`) replaces its whole trigger; the same holds for the method of a push, for
+//! `sql` and `url` of a connection, and for a secret. A `timezone` is no trigger key: a job's zone is its own, or that
+//! of the file that set its trigger, or that of the last file that names the job, or the daemon's.
 //!
 //! Promises: every mistake is reported, all together, each where it was made; a key nobody reads is a mistake;
 //! a secret is never part of a message. Reading is synchronous: callers on an async thread use `spawn_blocking`.

@@ -80,9 +80,7 @@ impl<'a> Table<'a> {
         read: impl Fn(&'a Node) -> Result<T, Wrong>,
     ) -> Option<Vec<T>> {
         let node = self.take(key)?;
-        let list =
-            if let Value::Array(list) = &node.value { list.as_slice() } else { std::slice::from_ref(node) };
-        Some(list.iter().filter_map(|node| self.read(key, node, &read)).collect())
+        Some(node.elements().iter().filter_map(|node| self.read(key, node, &read)).collect())
     }
 
     /// The same for a list that must be there and name something.

@@ -42,6 +42,10 @@ pub(super) fn read(table: &Table<'_>, zone: Tz) -> Option<Trigger> {
             table.error(Some(key), &table.place(key), wrong.help(kind.is_none().then(|| help.to_owned())));
         }
     }
+    if has("splay") && !kind.is_some_and(|kind| KINDS[..2].contains(&kind)) {
+        let wrong = Wrong::new(format!("means nothing without {}", quoted(&KINDS[..2], " or ")));
+        table.warn(Some("splay"), &table.place("splay"), wrong);
+    }
     let every = step.and_then(|step| {
         let offset_given = offset.unwrap_or(Duration::ZERO);
         let at = if Every::new(step, Duration::ZERO).is_ok() { "offset" } else { "every" };

@@ -218,8 +218,13 @@ pub(super) fn quota(node: &Node) -> Result<Quota, Wrong> {
 pub(super) fn zone(node: &Node) -> Result<Tz, Wrong> {
     let text = text(node)?;
     text.parse().map_err(|_| {
-        Wrong::new(format!("`{text}` is not an IANA time zone"))
-            .help(did_you_mean(text, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name())))
+        let names = || chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name());
+        // Often only the city is given.
+        let is_city =
+            |name: &&str| name.rsplit('/').next().is_some_and(|city| city.eq_ignore_ascii_case(text));
+        let help = (names().find(is_city).map(|name| format!("did you mean `{name}`?")))
+            .or_else(|| did_you_mean(text, names()));
+        Wrong::new(format!("`{text}` is not an IANA time zone")).help(help)
     })
 }
 

@@ -1,10 +1,11 @@
 //! `[connection.NAME]`: an SQL database (`sql`) or a REST API (`url`).
 
+use super::diagnostic::did_you_mean;
 use super::document::{Node, Value};
 use super::layers::{absolute_path, resolve_path};
 use super::reader::Table;
 use super::units::{self, Wrong};
-use super::{Sources, secret};
+use super::{Loaded, Sources, secret};
 use crate::connection::{
     Auth, Connection, ConnectionKind, Dialect, Login, RestConnection, SqlConnection, Timeouts,
 };
@@ -18,8 +19,27 @@ use std::time::Duration;
 /// What in a SQLite path would be taken for something else in an address.
 const PATH: &AsciiSet = &CONTROLS.add(b'%').add(b'?').add(b'#');
 
-/// Reads one connection; nothing if anything in it is wrong.
-pub(super) fn read(sources: &Sources, table: &Table<'_>, name: ConnectionName) -> Option<Connection> {
+/// Reads all connections into `loaded`; those with a mistake are left out.
+pub(super) fn read_all(sources: &Sources, all: &Table<'_>, loaded: &mut Loaded) {
+    let names = || all.node.entries().iter().map(|(name, _)| name.as_str());
+    for (text, node) in all.node.entries() {
+        let name = all.read(text, node, |node| {
+            ConnectionName::new(text).map_err(|bad| units::refused(bad).at(node.key_at.clone()))
+        });
+        let (Some(name), Some(table)) = (name, all.below(text, node)) else { continue };
+        let near = did_you_mean(text, names().filter(|other| other != text));
+        if let Some(connection) = read(sources, &table, name.clone(), near) {
+            loaded.connections.insert(name, connection);
+        }
+    }
+}
+
+fn read(
+    sources: &Sources,
+    table: &Table<'_>,
+    name: ConnectionName,
+    near: Option<String>,
+) -> Option<Connection> {
     let errors = table.errors();
     let sql = table.get("sql", |node| sql_url(sources, table, node));
     let url = table.get("url", rest_url);
@@ -27,15 +47,18 @@ pub(super) fn read(sources: &Sources, table: &Table<'_>, name: ConnectionName) -
         (Some(_), None) => {
             let statement_timeout =
                 table.get("statement-timeout", units::some_time).unwrap_or(Duration::from_secs(300));
-            sql.map(|(url, dialect)| {
-                ConnectionKind::Sql(SqlConnection { url, dialect, statement_timeout })
-            })
+            sql.map(|(url, dialect)| ConnectionKind::Sql(SqlConnection { url, dialect, statement_timeout }))
         }
-        (None, Some(_)) => rest(sources, table, url.unwrap_or_default()).map(Box::new).map(ConnectionKind::Rest),
+        (None, Some(_)) => {
+            rest(sources, table, url.unwrap_or_default()).map(Box::new).map(ConnectionKind::Rest)
+        }
         (sql, _) => {
-            let problem = if sql.is_some() { "has both `sql` and `url`" } else { "has neither `sql` nor `url`" };
-            let help = "a connection is an SQL database (sql = \"sqlite://…\") or a REST API (url = \"https://…\")";
-            table.error(None, &table.node.key_at, Wrong::new(problem).help(Some(help.to_owned())));
+            let problem =
+                if sql.is_some() { "has both `sql` and `url`" } else { "has neither `sql` nor `url`" };
+            let kinds =
+                "a connection is an SQL database (sql = \"sqlite://…\") or a REST API (url = \"https://…\")";
+            let help = near.filter(|_| sql.is_none()).unwrap_or_else(|| kinds.to_owned());
+            table.error(None, &table.node.key_at, Wrong::new(problem).help(Some(help)));
             return None;
         }
     };
@@ -53,7 +76,8 @@ fn sql_url(sources: &Sources, table: &Table<'_>, node: &Node) -> Result<(SecretS
         Some("postgres" | "postgresql") => Dialect::Postgres,
         Some("mysql" | "mariadb") => Dialect::Mysql,
         _ => {
-            let help = "write it as \"sqlite://erp.db\", \"postgres://host/database\" or \"mysql://host/database\"";
+            let help =
+                "write it as \"sqlite://erp.db\", \"postgres://host/database\" or \"mysql://host/database\"";
             return Err(Wrong::new("is not the address of a known database").help(Some(help.to_owned())));
         }
     };
@@ -62,8 +86,9 @@ fn sql_url(sources: &Sources, table: &Table<'_>, node: &Node) -> Result<(SecretS
     }
     let parsed = Url::parse(url).map_err(|error| Wrong::new(format!("is not an address: {error}")))?;
     if matches!(text, Text::Plain(_)) && parsed.password().is_some() {
-        let wrong = Wrong::new("holds a password and is written into the configuration")
-            .help(Some("keep the whole address in a secret: { file = \"…\" } or { credential = \"…\" }".to_owned()));
+        let wrong = Wrong::new("holds a password and is written into the configuration").help(Some(
+            "keep the whole address in a secret: { file = \"…\" } or { credential = \"…\" }".to_owned(),
+        ));
         table.warn(Some("sql"), &node.at, wrong);
     }
     Ok((SecretString::from(url), dialect))

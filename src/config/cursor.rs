@@ -24,13 +24,22 @@ pub(super) fn format(node: &Node, zone: Option<Tz>) -> Result<CursorFormat, Wron
         return Err(Wrong::new(format!("`{text}` is not a format of times")).help(Some(help.to_owned())));
     }
     let is_offset = |item: &Item<'_>| {
-        use Fixed::{RFC2822, RFC3339, TimezoneName, TimezoneOffset, TimezoneOffsetColon, TimezoneOffsetColonZ};
+        use Fixed::{
+            RFC2822, RFC3339, TimezoneName, TimezoneOffset, TimezoneOffsetColon, TimezoneOffsetColonZ,
+        };
         use Fixed::{TimezoneOffsetDoubleColon, TimezoneOffsetTripleColon, TimezoneOffsetZ};
         matches!(
             item,
             Item::Fixed(
-                TimezoneName | TimezoneOffset | TimezoneOffsetColon | TimezoneOffsetColonZ | TimezoneOffsetZ
-                    | TimezoneOffsetDoubleColon | TimezoneOffsetTripleColon | RFC2822 | RFC3339
+                TimezoneName
+                    | TimezoneOffset
+                    | TimezoneOffsetColon
+                    | TimezoneOffsetColonZ
+                    | TimezoneOffsetZ
+                    | TimezoneOffsetDoubleColon
+                    | TimezoneOffsetTripleColon
+                    | RFC2822
+                    | RFC3339
             )
         )
     };

@@ -69,9 +69,7 @@ pub(super) fn pull(table: &Table<'_>, connections: &Connections<'_>) -> Option<P
     };
     let from = table.require("from", |node| connections.named(node, Kind::Rest));
     let get = table.require("get", |node| fill(node, units::path_template(node)?));
-    let params = table
-        .entries("params", |_, _, node| fill(node, units::template(node)?))
-        .unwrap_or_default();
+    let params = table.entries("params", |_, _, node| fill(node, units::template(node)?)).unwrap_or_default();
     let rows = table.get("rows", units::field_path).unwrap_or_default();
     let key = table.some("key", units::field_path);
     table.finish();
@@ -205,15 +203,7 @@ pub(super) fn push(
     };
     table.finish();
     let (method, path) = request?;
-    Some(Push {
-        to: to?,
-        method,
-        path,
-        group_by,
-        batch_records: batch.unwrap_or(1_000),
-        body,
-        map,
-    })
+    Some(Push { to: to?, method, path, group_by, batch_records: batch.unwrap_or(1_000), body, map })
 }
 
 fn request(table: &Table<'_>, group_by: &[String]) -> Option<(Method, Template)> {
@@ -222,11 +212,11 @@ fn request(table: &Table<'_>, group_by: &[String]) -> Option<(Method, Template)>
     for (key, method) in METHOD_KEYS.iter().zip(methods) {
         let path = |node: &Node| {
             let template = units::path_template(node)?;
-            match template.placeholders().into_iter().find(|name| !group_by.iter().any(|column| column == name)) {
-                Some(name) => Err(unfillable(node, name)
-                    .help(Some(format!("the records of one request share only `group-by`: add `{name}` to it")))),
-                None => Ok(template),
-            }
+            let shared = |name: &&str| group_by.iter().any(|column| column == name);
+            let strange = template.placeholders().into_iter().find(|name| !shared(name)).map(str::to_owned);
+            let Some(name) = strange else { return Ok(template) };
+            let help = format!("the records of one request share only `group-by`: add `{name}` to it");
+            Err(unfillable(node, &name).help(Some(help)))
         };
         if table.node.get(key).is_some() {
             found.push((key, method, table.get(key, path)));
@@ -259,7 +249,9 @@ fn body(
         let column = text.strip_prefix("$gone.");
         tells |= text == "$records" || column.is_some();
         let wrong = match column {
-            Some(column) => in_key(column, format!("of a row that is gone only the key is known, not `{column}`")).err(),
+            Some(column) => {
+                in_key(column, format!("of a row that is gone only the key is known, not `{column}`")).err()
+            }
             None if text.starts_with('$') && text != "$records" => Some(
                 Wrong::new(format!("nothing fills `{text}`"))
                     .help(Some("a body may hold \"$records\" and \"$gone.column\"".to_owned())),

@@ -50,12 +50,7 @@ pub(super) fn read(sources: &Sources) -> Merged {
     settle_alternatives(&mut layers);
     let mut root = merge(&layers);
     settle_zones(&layers, &mut root);
-    Merged {
-        root,
-        files: gathered.files,
-        broken: gathered.broken,
-        mistakes: gathered.mistakes,
-    }
+    Merged { root, files: gathered.files, broken: gathered.broken, mistakes: gathered.mistakes }
 }
 
 /// The path a value names: relative to the directory of the file it stands in, or for variables and flags to the
@@ -100,7 +95,8 @@ impl Gathered {
         let name = path.display().to_string();
         let start = Place::start(&name, OriginKind::File);
         let read = std::fs::read(path).map_err(|error| format!("can't be read: {error}"));
-        let text = read.and_then(|bytes| String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned()));
+        let text =
+            read.and_then(|bytes| String::from_utf8(bytes).map_err(|_| "is not UTF-8 text".to_owned()));
         match text {
             Ok(text) => {
                 let (root, mistakes) = document::parse(&name, text.trim_start_matches('\u{feff}'));
@@ -208,7 +204,11 @@ fn secret_variables<'a>(node: &'a Node, names: &mut BTreeSet<&'a str>) {
         names.insert(name);
     }
     let elements = if let Value::Array(list) = &node.value { list.as_slice() } else { &[] };
-    node.entries().iter().map(|(_, node)| node).chain(elements).for_each(|node| secret_variables(node, names));
+    node.entries()
+        .iter()
+        .map(|(_, node)| node)
+        .chain(elements)
+        .for_each(|node| secret_variables(node, names));
 }
 
 /// `JOB__ONE_STOCKS__CRON` is `job.one-stocks.cron`. Names that the files write otherwise (`_password`, `ApiAuth`) are
@@ -231,7 +231,8 @@ fn settle_alternatives(layers: &mut [Layer]) {
     for index in 0..layers.len() {
         let (below, rest) = layers.split_at_mut(index);
         let layer = &mut rest[0];
-        let sets = |node: &Node, keys: &[&str]| node.entries().iter().any(|(key, _)| keys.contains(&key.as_str()));
+        let sets =
+            |node: &Node, keys: &[&str]| node.entries().iter().any(|(key, _)| keys.contains(&key.as_str()));
         let table = |name: &str| layer.root.get(name).map(Node::entries).unwrap_or_default();
         for (name, job) in table("job") {
             if sets(job, TRIGGER_KEYS) {
@@ -327,7 +328,7 @@ fn dict(entries: &[(String, Node)]) -> Dict {
 fn figment_value(node: &Node) -> figment::value::Value {
     match &node.value {
         // A secret is named in one way: two layers' ways must not be mixed.
-        Value::Table(entries) if !is_secret(entries) => dict(entries).into(),
+        Value::Table(entries) if !is_secret(node) => dict(entries).into(),
         Value::Table(_) => "secret".into(),
         Value::Text(text) | Value::Float(text) | Value::Datetime(text) => text.as_str().into(),
         Value::Integer(integer) => (*integer).into(),
@@ -336,6 +337,8 @@ fn figment_value(node: &Node) -> figment::value::Value {
     }
 }
 
-fn is_secret(entries: &[(String, Node)]) -> bool {
+/// Whether a table names a secret.
+pub(super) fn is_secret(node: &Node) -> bool {
+    let entries = node.entries();
     !entries.is_empty() && entries.iter().all(|(key, _)| SECRET_KEYS.contains(&key.as_str()))
 }

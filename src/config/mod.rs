@@ -8,10 +8,26 @@
 //! Promises: every mistake is reported, all together, each where it was made; a key nobody reads is a mistake;
 //! a secret is never part of a message. Reading is synchronous: callers on an async thread use `spawn_blocking`.
 
+mod connections;
+mod cursor;
 mod diagnostic;
+mod document;
+mod ends;
+mod jobs;
+mod layers;
+mod reader;
+mod secret;
+mod settings;
+mod trigger;
+mod units;
+
+#[cfg(test)]
+mod tests;
 
 pub use diagnostic::{Diagnostic, OriginKind, Place};
 
+use self::document::Node;
+use self::reader::{Report, Table};
 use crate::connection::Connection;
 use crate::job::Job;
 use crate::words::{ConnectionName, JobName};
@@ -102,6 +118,53 @@ pub enum LogFormat {
 /// Reads and checks the whole configuration; the error is every mistake in it, in the order of the layers. Reads files
 /// and blocks while it does.
 pub fn load(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
-    let _ = sources;
-    Err(Vec::new())
+    let merged = layers::read(sources);
+    let report = Report::default();
+    let root = Table::root(&merged.root, &report);
+    let mut loaded = Loaded {
+        settings: settings::read(sources, &root),
+        connections: BTreeMap::new(),
+        jobs: BTreeMap::new(),
+        steps: BTreeMap::new(),
+        files: merged.files,
+        warnings: Vec::new(),
+        origins: BTreeMap::new(),
+    };
+    if let Some(all) = root.table("connection") {
+        connections::read_all(sources, &all, &mut loaded);
+    }
+    if let Some(all) = root.table("job") {
+        let incomplete = !merged.broken.is_empty();
+        let named = ends::Connections { tables: merged.root.get("connection"), incomplete };
+        jobs::read(&all, loaded.settings.timezone, &named, &mut loaded);
+    }
+    origins(&merged.root, &mut Vec::new(), &mut loaded.origins);
+
+    let mut mistakes = merged.mistakes;
+    // A file that could only be read in part has one mistake: what it can't say for itself is not held against it.
+    mistakes
+        .extend(report.errors.into_inner().into_iter().filter(|error| !merged.broken.contains(&error.file)));
+    let mut warnings = report.warnings.into_inner();
+    let rank = |diagnostic: &Diagnostic| {
+        let file = loaded.files.iter().position(|file| file.as_os_str() == diagnostic.file.as_str());
+        (file.unwrap_or(usize::MAX), diagnostic.line, diagnostic.column)
+    };
+    mistakes.sort_by_key(rank);
+    mistakes.dedup();
+    warnings.sort_by_key(rank);
+    loaded.warnings = warnings;
+    if mistakes.is_empty() { Ok(loaded) } else { Err(mistakes) }
+}
+
+/// Lists the place of every value; a list or a secret is one value.
+fn origins(node: &Node, path: &mut Vec<String>, places: &mut BTreeMap<String, Place>) {
+    for (key, below) in node.entries() {
+        path.push(key.clone());
+        if below.entries().is_empty() || layers::is_secret(below) {
+            places.insert(path.join("."), below.at.clone());
+        } else {
+            origins(below, path, places);
+        }
+        path.pop();
+    }
 }

@@ -80,7 +80,8 @@ impl<'a> Table<'a> {
         read: impl Fn(&'a Node) -> Result<T, Wrong>,
     ) -> Option<Vec<T>> {
         let node = self.take(key)?;
-        let list = if let Value::Array(list) = &node.value { list.as_slice() } else { std::slice::from_ref(node) };
+        let list =
+            if let Value::Array(list) = &node.value { list.as_slice() } else { std::slice::from_ref(node) };
         Some(list.iter().filter_map(|node| self.read(key, node, &read)).collect())
     }
 
@@ -98,6 +99,18 @@ impl<'a> Table<'a> {
             Some(_) => {}
         }
         self.list(key, read).filter(|list| !list.is_empty())
+    }
+
+    /// The same for a list that may be left out, but not be empty.
+    pub(super) fn some_if_given<T>(
+        &self,
+        key: &'static str,
+        read: impl Fn(&'a Node) -> Result<T, Wrong>,
+    ) -> Option<Vec<T>> {
+        match self.node.get(key) {
+            Some(_) => self.some(key, read),
+            None => self.list(key, read),
+        }
     }
 
     /// The values of a table whose keys are free, in the order written.
@@ -121,6 +134,11 @@ impl<'a> Table<'a> {
         read: impl FnOnce(&'a Node) -> Result<T, Wrong>,
     ) -> Option<T> {
         read(node).map_err(|wrong| self.refuse(key, node, wrong)).ok()
+    }
+
+    /// The table's own key.
+    pub(super) fn name(&self) -> &str {
+        self.path.last().map_or("", String::as_str)
     }
 
     /// Where the value of a key stands, or else the table.

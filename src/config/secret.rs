@@ -1,12 +1,12 @@
 //! Texts that may be secret: written out, or named as `{ env = "…" }`, `{ file = "…" }` or `{ credential = "…" }`. They
 //! are resolved while the configuration is read; no message holds one.
 
+use super::Sources;
 use super::diagnostic::{OriginKind, did_you_mean};
 use super::document::{Node, Value};
 use super::layers::{SECRET_KEYS, resolve_path};
 use super::reader::Table;
 use super::units::{self, Wrong};
-use super::Sources;
 use crate::words::Text;
 use secrecy::SecretString;
 use std::path::Path;
@@ -89,7 +89,9 @@ fn credential(sources: &Sources, name: &str) -> Result<String, Wrong> {
     }
     let directory = sources.credentials_dir.as_deref().ok_or_else(|| {
         Wrong::new(format!("the credential `{name}` can't be read: $CREDENTIALS_DIRECTORY is not set")).help(
-            Some("systemd sets it for a unit with LoadCredential=; elsewhere use { file = \"…\" }".to_owned()),
+            Some(
+                "systemd sets it for a unit with LoadCredential=; elsewhere use { file = \"…\" }".to_owned(),
+            ),
         )
     })?;
     file(&directory.join(name))

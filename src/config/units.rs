@@ -80,9 +80,9 @@ fn untyped(node: &Node) -> Option<&str> {
 pub(super) fn flag(node: &Node) -> Result<bool, Wrong> {
     match &node.value {
         Value::Bool(value) => Ok(*value),
-        _ => untyped(node)
-            .and_then(|text| text.parse().ok())
-            .ok_or_else(|| Wrong::kind("true or false", node)),
+        _ => {
+            untyped(node).and_then(|text| text.parse().ok()).ok_or_else(|| Wrong::kind("true or false", node))
+        }
     }
 }
 
@@ -158,9 +158,8 @@ fn leading_number(text: &str) -> Option<(u64, &str)> {
 /// `"256 MB"`, in bytes.
 pub(super) fn size(node: &Node) -> Result<u64, Wrong> {
     let wrong = || {
-        Wrong::new("expected a size").help(Some(
-            "write it with its unit (B, kB, MB, GB, KiB, MiB, GiB): \"256 MB\"".to_owned(),
-        ))
+        Wrong::new("expected a size")
+            .help(Some("write it with its unit (B, kB, MB, GB, KiB, MiB, GiB): \"256 MB\"".to_owned()))
     };
     let Value::Text(text) = &node.value else { return Err(wrong()) };
     let bytes = leading_number(text.trim()).and_then(|(number, unit)| {
@@ -182,7 +181,9 @@ pub(super) fn size(node: &Node) -> Result<u64, Wrong> {
 /// `"10%"`, as a share of 1.
 pub(super) fn share(node: &Node) -> Result<f64, Wrong> {
     let percent = match &node.value {
-        Value::Text(text) => text.trim().strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok()),
+        Value::Text(text) => {
+            text.trim().strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok())
+        }
         _ => None,
     };
     percent
@@ -218,7 +219,7 @@ pub(super) fn zone(node: &Node) -> Result<Tz, Wrong> {
     let text = text(node)?;
     text.parse().map_err(|_| {
         Wrong::new(format!("`{text}` is not an IANA time zone"))
-            .help(did_you_mean(text, chrono_tz::TZ_VARIANTS.iter().map(Tz::name)))
+            .help(did_you_mean(text, chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name())))
     })
 }
 

@@ -1,0 +1,183 @@
+//! `[job.NAME]`: the limits of a job, its trigger and its two ends, and what jobs say about each other.
+
+use super::diagnostic::{OriginKind, did_you_mean};
+use super::document::Node;
+use super::ends::{self, Connections};
+use super::reader::Table;
+use super::units::{self, Wrong};
+use super::{Loaded, trigger};
+use crate::job::{Job, Trigger, Work};
+use crate::schedule::{CatchUp, Overlap, Policy, Rerun};
+use crate::words::JobName;
+use chrono_tz::Tz;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Reads all jobs into `loaded`; those with a mistake are left out.
+pub(super) fn read(all: &Table<'_>, zone: Tz, connections: &Connections<'_>, loaded: &mut Loaded) {
+    let names: Vec<&str> = all.node.entries().iter().map(|(name, _)| name.as_str()).collect();
+    for (text, node) in all.node.entries() {
+        let name = all.read(text, node, |node| {
+            JobName::new(text).map_err(|bad| units::refused(bad).at(node.key_at.clone()))
+        });
+        let (Some(name), Some(table)) = (name, all.below(text, node)) else { continue };
+        if node.key_at.kind != OriginKind::File && !connections.incomplete {
+            let others = names.iter().copied().filter(|other| other != text);
+            let help = did_you_mean(text, others);
+            let problem = "no file describes this job; variables and flags only change jobs";
+            all.error(Some(text), &node.key_at, Wrong::new(problem).help(help));
+            continue;
+        }
+        let steps = table.list("steps", units::words);
+        if let Some(job) = job(&table, name.clone(), zone, connections, &names) {
+            loaded.steps.extend(steps.filter(|steps| !steps.is_empty()).map(|steps| (name.clone(), steps)));
+            loaded.jobs.insert(name, job);
+        }
+    }
+    parents(all, connections.incomplete);
+}
+
+fn job(
+    table: &Table<'_>,
+    name: JobName,
+    zone: Tz,
+    connections: &Connections<'_>,
+    names: &[&str],
+) -> Option<Job> {
+    let errors = table.errors();
+    let summary = table.get("summary", |node| units::text(node).map(str::to_owned)).unwrap_or_default();
+    let enabled = table.get("enabled", units::flag).unwrap_or(true);
+    let trigger = trigger::read(table, zone);
+    let policy = policy(table);
+    let work = work(table, connections, names);
+    table.finish();
+    let (Some(trigger), Some(work), true) = (trigger, work, table.is_clean_since(errors)) else {
+        return None;
+    };
+    if matches!(work, Work::Unconfigured) {
+        table.warn(None, &table.node.key_at, Wrong::new("its ends are still to be configured"));
+    }
+    timeout_fits(table, &trigger, &policy);
+    Some(Job { name, summary, enabled, trigger, policy, work })
+}
+
+fn policy(table: &Table<'_>) -> Policy {
+    let default = Policy::default();
+    let catch_up = [("skip", CatchUp::Skip), ("latest", CatchUp::Latest), ("all", CatchUp::All)];
+    let overlap = [("skip", Overlap::Skip), ("queue", Overlap::Queue)];
+    Policy {
+        catch_up: table.get("catch-up", |node| units::one_of(node, &catch_up)).unwrap_or(default.catch_up),
+        catch_up_window: table.get("catch-up-window", units::duration),
+        overlap: table.get("overlap", |node| units::one_of(node, &overlap)).unwrap_or(default.overlap),
+        rerun: table.table("rerun").and_then(|rerun| {
+            let times = rerun.require("times", |node| units::whole(node, 1, 1_000));
+            let every = rerun.require("every", units::some_time);
+            rerun.finish();
+            Some(Rerun { times: u32::try_from(times?).ok()?, every: every? })
+        }),
+        timeout: table.get("timeout", units::some_time).unwrap_or(default.timeout),
+        lock: table.get("lock", units::words),
+    }
+}
+
+/// A time-out somebody chose that is longer than the interval makes runs swallow slots.
+fn timeout_fits(table: &Table<'_>, trigger: &Trigger, policy: &Policy) {
+    let Some(interval) = trigger.timetable().map(|timetable| timetable.interval_hint()) else { return };
+    if table.node.get("timeout").is_some() && policy.timeout > interval && policy.overlap == Overlap::Skip {
+        let wrong = Wrong::new(format!("is longer than the {} s between two slots", interval.as_secs()))
+            .help(Some("slots that come while a run goes are skipped; see `overlap`".to_owned()));
+        table.warn(Some("timeout"), &table.place("timeout"), wrong);
+    }
+}
+
+/// The two ends; nothing if any of them is wrong.
+fn work(table: &Table<'_>, connections: &Connections<'_>, names: &[&str]) -> Option<Work> {
+    let map = ends::map(table);
+    let [pull, write, read, push] = ["pull", "write", "read", "push"].map(|key| table.table(key));
+    let has = |key: &str| table.node.get(key).is_some();
+
+    let pull_end = pull.as_ref().map(|pull| ends::pull(pull, connections));
+    let write_end = write.as_ref().map(|write| ends::write(write, connections, map.clone()));
+    let read_end = read.as_ref().map(|read| ends::read(read, connections));
+    let key = read_end.as_ref().and_then(Option::as_ref).map(|read| read.key.as_slice());
+    let push_end = push.as_ref().map(|push| ends::push(push, connections, key, map));
+
+    for (one, other, side) in [
+        ("pull", "write", "where its rows go"),
+        ("write", "pull", "where its rows come from"),
+        ("read", "push", "where its rows go"),
+        ("push", "read", "where its rows come from"),
+    ] {
+        if has(one) && !has(other) && !(one == "read" && has("steps")) {
+            let wrong = Wrong::new(format!("needs `{other}` to say {side}"));
+            table.error(Some(one), &table.node.get(one)?.key_at, wrong);
+        }
+    }
+    if (has("pull") || has("write")) && (has("read") || has("push")) {
+        let wrong = Wrong::new("moves records both ways")
+            .help(Some("a job is `pull` and `write`, or `read` and `push`; make it two jobs".to_owned()));
+        table.error(None, &table.node.key_at, wrong);
+        return None;
+    }
+    match (pull_end, write_end, read_end, push_end) {
+        (Some(pull), Some(write), ..) => Some(Work::Pull(Box::new(pull?), Box::new(write?))),
+        (.., Some(read), Some(push)) => Some(Work::Push(Box::new(read?), Box::new(push?))),
+        (None, None, None, None) if !trigger::is_given(table.node) => {
+            let name = table.name();
+            let others = names.iter().copied().filter(|other| *other != name);
+            let help = did_you_mean(name, others).unwrap_or_else(|| {
+                "a job needs a trigger (`cron`) and its ends (`pull` and `write`, or `read` and `push`)"
+                    .to_owned()
+            });
+            let wrong = Wrong::new("has neither a trigger nor ends").help(Some(help));
+            table.error(None, &table.node.key_at, wrong);
+            None
+        }
+        _ => Some(Work::Unconfigured),
+    }
+}
+
+/// `after` names jobs that exist, and no job waits for itself.
+fn parents(all: &Table<'_>, incomplete: bool) {
+    let after = |node: &Node| -> Vec<Node> {
+        match node.get("after").map(|after| (&after.value, after)) {
+            Some((super::document::Value::Array(list), _)) => list.clone(),
+            Some((super::document::Value::Text(_), node)) => vec![node.clone()],
+            _ => Vec::new(),
+        }
+    };
+    let jobs: BTreeMap<&str, Vec<Node>> =
+        all.node.entries().iter().map(|(name, node)| (name.as_str(), after(node))).collect();
+    for (name, list) in &jobs {
+        let Some(table) = all.node.get(name).and_then(|node| all.below(name, node)) else { continue };
+        for parent in list {
+            let Ok(text) = units::text(parent) else { continue };
+            if !jobs.contains_key(text) && !incomplete {
+                let help = did_you_mean(text, jobs.keys().copied());
+                let wrong = Wrong::new(format!("there is no job `{text}`")).help(help);
+                table.error(Some("after"), &parent.at, wrong);
+            } else if let Some(circle) = circle(name, text, &jobs) {
+                let wrong = Wrong::new(format!("runs in a circle: {}", circle.join(" after ")));
+                table.error(Some("after"), &parent.at, wrong);
+            }
+        }
+    }
+}
+
+/// The way from a job through one of its parents back to itself, if it is the first by name on that way: a circle is
+/// reported once.
+fn circle<'a>(job: &'a str, parent: &'a str, jobs: &BTreeMap<&'a str, Vec<Node>>) -> Option<Vec<String>> {
+    let mut ways = vec![vec![job.to_owned(), parent.to_owned()]];
+    let mut seen = BTreeSet::new();
+    while let Some(way) = ways.pop() {
+        let last = way.last()?.clone();
+        if last == job {
+            return way.iter().all(|step| step.as_str() >= job).then_some(way);
+        }
+        if seen.insert(last.clone()) {
+            let parents =
+                jobs.get(last.as_str()).into_iter().flatten().filter_map(|node| units::text(node).ok());
+            ways.extend(parents.map(|parent| way.iter().cloned().chain([parent.to_owned()]).collect()));
+        }
+    }
+    None
+}

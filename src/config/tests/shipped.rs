@@ -1,0 +1,142 @@
+//! The files that are shipped can be read as they are.
+
+use super::*;
+use crate::job::{Trigger, Work};
+use chrono::{DateTime, Utc};
+
+const PLATFORMS: &str = r#"
+schedules = ["SCHEDULES"]
+[connection.erp]
+sql = "sqlite://erp.db"
+[connection.one]
+url = "https://one.example.com"
+[connection.b2market]
+url = "https://b2market.example.com/api"
+"#;
+
+fn shipped() -> Site {
+    let schedules = Path::new(env!("CARGO_MANIFEST_DIR")).join("schedules");
+    Site::new(&PLATFORMS.replace("SCHEDULES", &schedules.display().to_string()))
+}
+
+#[test]
+fn the_shipped_schedules_name_every_row_of_their_platforms() {
+    let loaded = shipped().loaded();
+    let rows: Vec<String> = (loaded.jobs.values())
+        .map(|job| {
+            let when = match &job.trigger {
+                Trigger::Timetable(timetable) => timetable.describe(),
+                Trigger::Initial => "initial".to_owned(),
+                Trigger::After(parents) => format!("after {}", parents[0]),
+                Trigger::Manual => "manual".to_owned(),
+            };
+            let live = if job.is_live() { ", live" } else { "" };
+            let enabled = if job.enabled { "" } else { ", disabled" };
+            format!("{}: {when}{enabled}{live}", job.name)
+        })
+        .collect();
+    insta::assert_snapshot!(rows.join("\n"), @r"
+    b2market-orders: `15 */5 * * * *` in Europe/Madrid, live
+    one-b2b-prices: `0 15 0 * * *` in Europe/Warsaw
+    one-client-add: `0 */10 * * * *` in Europe/Warsaw
+    one-client-pull: `0 */2 * * * *` in Europe/Warsaw
+    one-client-update: `50 */10 * * * *` in Europe/Warsaw
+    one-goods-issued-note-files: after one-goods-issued-notes
+    one-goods-issued-notes: `0 */30 * * * *` in Europe/Warsaw, between 08:00-20:00
+    one-invoice-files: after one-invoices
+    one-invoice-statuses: `0 5,35 8-19 * * *` in Europe/Warsaw, disabled
+    one-invoices: `0 */30 * * * *` in Europe/Warsaw, between 08:00-20:00
+    one-offline-orders: `0 * * * * *` in Europe/Warsaw, disabled
+    one-order-status: `40 */10 * * * *` in Europe/Warsaw
+    one-orders: `0 * * * * *` in Europe/Warsaw
+    one-retail-prices: `0 5-59/10 * * * *` in Europe/Warsaw
+    one-stocks: `0 */2 * * * *` in Europe/Warsaw, live
+    one-warehouses: initial, disabled
+    ");
+}
+
+#[test]
+fn invoices_have_25_slots_a_day() {
+    let loaded = shipped().loaded();
+    let from: DateTime<Utc> = "2026-03-01T23:00:00Z".parse().unwrap();
+    let timetable = loaded.jobs[&job("one-invoices")].trigger.timetable().unwrap().clone();
+    assert_eq!(timetable.slots(from, from + chrono::Days::new(1)).count(), 25);
+}
+
+#[test]
+fn the_stock_push_keeps_the_order_it_was_written_in() {
+    let loaded = shipped().loaded();
+    let Work::Push(read, push) = &loaded.jobs[&job("one-stocks")].work else { panic!("not a push") };
+    assert_eq!(read.key, ["warehouse", "sku"]);
+    assert!((read.max_gone - 0.1).abs() < f64::EPSILON);
+    assert_eq!(push.batch_records, 10_000);
+    assert_eq!(push.body.to_string(), r#"{"stocks":"$records","stocksToRemove":"$gone.sku"}"#);
+    let fields: Vec<_> = push.map.as_ref().unwrap().0.iter().map(|(field, _)| field.as_str()).collect();
+    assert_eq!(fields, ["id", "sku", "quantity"]);
+    let Work::Pull(pull, _) = &loaded.jobs[&job("b2market-orders")].work else { panic!("not a pull") };
+    let params: Vec<_> = pull.params.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(params, ["date", "page", "pageSize"]);
+    // 1999-01-01 01:00:00 in Madrid is midnight in UTC.
+    assert_eq!(pull.since.as_ref().unwrap().start, crate::job::Cursor(915_148_800_000));
+}
+
+#[test]
+fn clients_are_chains_of_steps() {
+    let loaded = shipped().loaded();
+    for name in ["one-client-add", "one-client-update"] {
+        assert_eq!(
+            loaded.steps[&job(name)],
+            ["one-segments", "client", "one-trade-credits", "one-client-blockades"]
+        );
+        assert_eq!(loaded.jobs[&job(name)].policy.lock.as_deref(), Some("one-clients"));
+    }
+}
+
+/// The example with everything taken in that stands behind a `#` without a space.
+fn whole_example() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/cadenced.toml");
+    let lines = fs::read_to_string(path).unwrap();
+    let taken = |line: &str| match line.strip_prefix('#') {
+        Some(key) if !key.starts_with(' ') => key.to_owned(),
+        _ => line.to_owned(),
+    };
+    lines.lines().map(taken).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn every_key_of_the_packaged_example_is_understood() {
+    let mut site = Site::new(&whole_example()).file("ca.pem", "").file("schedules/none.toml", "");
+    for credential in ["admin-token", "one-api-auth", "b2m", "eryxon"] {
+        site = site.file(&format!("credentials/{credential}"), "secret\n");
+        fs::set_permissions(
+            site.path().join("credentials").join(credential),
+            std::os::unix::fs::PermissionsExt::from_mode(0o600),
+        )
+        .unwrap();
+    }
+    site.sources.credentials_dir = Some(site.path().join("credentials"));
+    assert_eq!(site.warnings(), "");
+    assert_eq!(site.loaded().connections.len(), 4);
+}
+
+#[test]
+fn what_the_packaged_example_calls_default_is_the_default() {
+    let lines = whole_example();
+    let none = Site::new("").loaded();
+    assert!(lines.contains("drain-timeout = \"30s\"") && none.settings.drain_timeout.as_secs() == 30);
+    assert!(lines.contains("level = \"info\"") && none.settings.log.level == tracing::Level::INFO);
+    assert!(lines.contains("format = \"text\"") && none.settings.log.format == LogFormat::Text);
+    let listen = none.settings.admin.listen;
+    assert!(lines.contains(&format!("listen = \"{listen}\"")) && listen.port() == 8640);
+
+    let connections = Site::with_jobs("").loaded().connections;
+    let one = connections.values().find_map(|connection| match &connection.kind {
+        crate::connection::ConnectionKind::Rest(rest) => Some(rest),
+        crate::connection::ConnectionKind::Sql(_) => None,
+    });
+    let one = one.unwrap();
+    assert!(lines.contains("in-flight = 2") && one.in_flight == 2);
+    assert!(lines.contains("max-body = \"256 MB\"") && one.max_body == 256_000_000);
+    let seconds = [one.timeouts.connect, one.timeouts.read, one.timeouts.total].map(|time| time.as_secs());
+    assert!(lines.contains(r#"connect = "10s", read = "30s", total = "2m""#) && seconds == [10, 30, 120]);
+}

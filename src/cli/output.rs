@@ -89,7 +89,6 @@ impl From<StateError> for Stop {
 }
 
 /// Says something on stderr. If that is gone too, there is nothing left to do about it.
-#[expect(clippy::print_stderr, reason = "the command line talks to people here and nowhere else")]
 pub(super) fn say(message: impl Display) {
     let _ = writeln!(io::stderr(), "{message}");
 }

@@ -15,14 +15,12 @@ use crate::scheduler::{SchedulerHandle, View};
 use crate::state::{Coordinator as _, JobView, StateError, Store, Watermark};
 use crate::telemetry;
 use crate::words::JobName;
-use bytes::Bytes;
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::Tz;
 use futures_util::future::BoxFuture;
-use futures_util::stream::BoxStream;
 use metrics::gauge;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
 use tokio::time::Instant;
 
@@ -482,7 +480,7 @@ impl Control for DaemonControl {
         })
     }
 
-    fn export(&self) -> BoxFuture<'_, Answer<BoxStream<'static, Answer<Bytes>>>> {
-        Box::pin(async { todo_export(self).await })
+    fn export(&self, to: Box<dyn io::Write + Send>) -> BoxFuture<'_, Answer<()>> {
+        Box::pin(async { self.store.export(to).await.map(drop).map_err(internal) })
     }
 }

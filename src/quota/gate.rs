@@ -233,3 +233,150 @@ impl governor::clock::Clock for RuntimeClock {
         self.0.elapsed()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::TimeZone as _;
+
+    fn gate(quotas: &[&str], in_flight: usize) -> Gate {
+        Gate::new(&quotas.iter().map(|quota| quota.parse().unwrap()).collect::<Vec<_>>(), in_flight)
+    }
+
+    /// When requests went out in `span`, with `workers` asking all the time and answers taking `latency`.
+    async fn saturate(gate: &Gate, workers: usize, latency: Duration, span: Duration) -> Vec<Duration> {
+        let start = Instant::now();
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let work = |_| {
+            let (gate, sent) = (gate.clone(), Arc::clone(&sent));
+            async move {
+                loop {
+                    let permit = gate.enter().await;
+                    sent.lock().unwrap().push(start.elapsed());
+                    tokio::time::sleep(latency).await;
+                    permit.answered();
+                }
+            }
+        };
+        let all = futures_util::future::join_all((0..workers).map(work));
+        assert!(tokio::time::timeout(span, all).await.is_err());
+        let mut sent = sent.lock().unwrap().clone();
+        sent.sort_unstable();
+        sent
+    }
+
+    fn most_in_a_window(sent: &[Duration], window: Duration) -> usize {
+        let inside =
+            |(i, from): (usize, &Duration)| sent[i..].iter().take_while(|at| **at < *from + window).count();
+        sent.iter().enumerate().map(inside).max().unwrap_or(0)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn under_saturation_the_quota_is_used_up_and_never_exceeded() {
+        for text in ["1/s", "7/s", "10/s", "64/s", "100/s", "1000/s", "300/min", "1000/day", "50/10s"] {
+            let quota: Quota = text.parse().unwrap();
+            let gate = gate(&[text], 4);
+            let sent = saturate(&gate, 4, Duration::ZERO, quota.window * 10).await;
+            let most = most_in_a_window(&sent, quota.window);
+            assert!(most <= quota.requests as usize, "{text}: {most} in one window");
+            let all = quota.requests as usize * 10;
+            assert!(sent.len() * 100 >= all * 98, "{text}: only {} of {all} sent", sent.len());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_short_quota_is_spread_over_its_window() {
+        let sent = saturate(&gate(&["10/s"], 4), 4, Duration::ZERO, Duration::from_secs(1)).await;
+        let early = sent.iter().filter(|at| **at < Duration::from_millis(100)).count();
+        assert!(early <= 2, "{early} of 10 in the first tenth of a second");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_quotas_hold_at_once_and_the_slow_one_is_used_up() {
+        let sent =
+            saturate(&gate(&["10/s", "300/min"], 2), 3, Duration::ZERO, Duration::from_secs(600)).await;
+        assert!(most_in_a_window(&sent, Duration::from_secs(1)) <= 10);
+        assert!(most_in_a_window(&sent, Duration::from_secs(60)) <= 300);
+        assert!(sent.len() >= 2940, "only {} of 3000 sent", sent.len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_window_starts_with_the_response_also_when_that_is_a_time_out() {
+        let gate = gate(&["2/s"], 9);
+        let start = Instant::now();
+        let first = gate.enter().await;
+        gate.enter().await.answered();
+        tokio::spawn(async move {
+            let _given_up_after_30_s =
+                tokio::time::timeout(Duration::from_secs(30), async { first_forever(first).await }).await;
+        });
+        gate.enter().await.answered();
+        assert_eq!(start.elapsed(), Duration::from_secs(31));
+    }
+
+    async fn first_forever(_permit: Permit) {
+        std::future::pending().await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_than_the_limit_are_on_the_way() {
+        let gate = gate(&[], 2);
+        let (first, _second) = (gate.enter().await, gate.enter().await);
+        let minute = Duration::from_secs(60);
+        assert!(tokio::time::timeout(minute, gate.enter()).await.is_err());
+        first.answered();
+        assert!(tokio::time::timeout(minute, gate.enter()).await.is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_hint_that_comes_while_others_wait_holds_them_too() {
+        let gate = gate(&["1/s"], 9);
+        let start = Instant::now();
+        gate.enter().await.answered();
+        let waiting = tokio::spawn({
+            let gate = gate.clone();
+            async move { drop(gate.enter().await) }
+        });
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        gate.not_before(start + Duration::from_secs(20));
+        gate.not_before(start + Duration::from_secs(5));
+        assert_eq!(gate.wait(), Duration::from_millis(19_500));
+        waiting.await.unwrap();
+        assert_eq!(start.elapsed(), Duration::from_secs(20));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn giving_up_the_wait_costs_nothing() {
+        let gate = gate(&["1/s"], 9);
+        let start = Instant::now();
+        gate.enter().await.answered();
+        for _ in 0..5 {
+            assert!(tokio::time::timeout(Duration::from_millis(100), gate.enter()).await.is_err());
+        }
+        gate.enter().await.answered();
+        assert_eq!(start.elapsed(), Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_quota_survives_a_restart() {
+        let noon = Utc.with_ymd_and_hms(2026, 3, 2, 12, 0, 0).unwrap();
+        let before = gate(&["10/s", "3/day"], 9);
+        for _ in 0..3 {
+            before.enter().await.answered();
+        }
+        let kept = before.snapshot(noon);
+        assert_eq!(kept.len(), 1, "a second's quota isn't worth keeping");
+        assert_eq!((kept[0].quota.to_string().as_str(), kept[0].answered.len()), ("3/day", 3));
+
+        let hour = Duration::from_secs(3600);
+        let after = gate(&["3/day", "5/day"], 9);
+        after.restore(&kept, noon + hour);
+        assert!(after.wait() > 22 * hour && after.wait() <= 23 * hour, "{:?}", after.wait());
+        let wrong_clock = gate(&["3/day"], 9);
+        wrong_clock.restore(&kept, noon - hour);
+        assert_eq!(wrong_clock.wait(), 24 * hour, "what lies in the future counts as now");
+        let next_day = gate(&["3/day"], 9);
+        next_day.restore(&kept, noon + 25 * hour);
+        assert_eq!(next_day.wait(), Duration::ZERO);
+    }
+}

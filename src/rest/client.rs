@@ -83,6 +83,18 @@ impl Client {
     /// # Errors
     /// [`Class::Config`]: an address, header or certificate file that can't be used.
     pub fn new(connection: &RestConnection, clock: SharedClock) -> Result<Self, Failure> {
+        Self::with_backoff(connection, clock, Backoff::default())
+    }
+
+    /// As [`Client::new`], with other waits between tries.
+    ///
+    /// # Errors
+    /// As [`Client::new`].
+    pub fn with_backoff(
+        connection: &RestConnection,
+        clock: SharedClock,
+        backoff: Backoff,
+    ) -> Result<Self, Failure> {
         let config = |message: String| Failure::new(Class::Config, message);
         let base = connection.url.trim_end_matches('/').to_owned();
         let url = Url::parse(&base).map_err(|error| config(format!("`url` is not an address: {error}")))?;
@@ -120,7 +132,7 @@ impl Client {
             session: Session::new(connection)?,
             clock,
             max_body: connection.max_body,
-            backoff: Backoff::default(),
+            backoff,
         };
         Ok(Self { shared: Arc::new(shared), sent: Arc::default() })
     }

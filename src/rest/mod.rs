@@ -1,7 +1,7 @@
 //! The platform's end: REST requests, auth, pages.
 //!
 //! [`Client`] sends: paced by the connection's quotas, proven by its auth, tried again where that can help.
-//! [`rows`] reads pages a row at a time.
+//! [`rows`] reads pages a row at a time; [`RestSink`] pushes batches and finds the bad record in a refused one.
 
 mod auth;
 mod client;
@@ -10,6 +10,10 @@ mod push;
 mod request;
 pub mod rows;
 mod said;
+mod shape;
+#[cfg(test)]
+mod tests;
+mod verdict;
 
 pub use client::Client;
 pub use pull::{KEY_SEPARATOR, PullSource, SharedWalk, walk_rules};

@@ -129,8 +129,13 @@ impl Answer {
     #[must_use]
     pub fn failure(&self, class: Class) -> Failure {
         let words = self.words();
-        let words = if words.is_empty() { "the answer says nothing more".to_owned() } else { words };
-        Failure::new(class, format!("{}: {}: {words}", self.shown, self.status))
+        let words = if words.is_empty() { "the answer says nothing more" } else { &words };
+        Failure::new(class, self.with_words(words))
+    }
+
+    /// Which request, which status, and these words of the answer, without our secrets.
+    pub(super) fn with_words(&self, words: &str) -> String {
+        self.proof.redact(format!("{}: {}: {words}", self.shown, self.status))
     }
 }
 

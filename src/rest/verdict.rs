@@ -1,0 +1,190 @@
+//! What a 2xx answer to a batch says of its records. Success is what the body says, not the status: some platforms
+//! answer 200 and `success: false`, or a list with one result for each record.
+
+use super::request::Answer;
+use super::said::{error_in, shorten};
+use crate::transfer::{Class, Failure, Record};
+use serde_json::{Map, Value};
+use std::io::{BufRead as _, BufReader};
+
+/// The mark some servers put before UTF-8.
+const BOM: &[u8] = b"\xEF\xBB\xBF";
+
+/// What became of a batch.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// All of it was accepted.
+    Accepted,
+    /// These records, by their place, were refused with these words; the others were accepted.
+    Some(Vec<(usize, String)>),
+    /// Something in it was refused with these words; it is not said what.
+    Refused(String),
+}
+
+impl Verdict {
+    pub(super) fn map_words(self, map: impl Fn(String) -> String) -> Self {
+        match self {
+            Self::Accepted => Self::Accepted,
+            Self::Some(refused) => {
+                Self::Some(refused.into_iter().map(|(place, words)| (place, map(words))).collect())
+            }
+            Self::Refused(words) => Self::Refused(map(words)),
+        }
+    }
+}
+
+/// The JSON of a 2xx answer to a push; nothing where it is empty or a plain `OK`. Blocks on a spooled body. The
+/// answer is as large as our own batch makes it, so it is parsed as a whole.
+///
+/// # Errors
+/// [`Class::Answer`]: it is no answer of the platform's, such as an HTML page or JSON that breaks off.
+pub(super) fn document(answer: &mut Answer) -> Result<Option<Value>, Failure> {
+    let claims = |kind: &str| answer.content_type.as_deref().is_some_and(|claimed| claimed.contains(kind));
+    let head = answer.body.head();
+    let head = head.strip_prefix(BOM).unwrap_or(head).trim_ascii_start();
+    match head.first() {
+        None => return Ok(None),
+        Some(b'<') => return Err(answer.failure(Class::Answer)),
+        Some(_) if claims("html") => return Err(answer.failure(Class::Answer)),
+        Some(b'{' | b'[') => {}
+        Some(_) if claims("json") => {}
+        Some(_) => return Ok(None),
+    }
+    let shown = answer.shown.clone();
+    let parsed = answer.body.reader().map_err(serde_json::Error::io).and_then(|body| {
+        let mut body = BufReader::new(body);
+        if body.fill_buf().map_err(serde_json::Error::io)?.starts_with(BOM) {
+            body.consume(BOM.len());
+        }
+        serde_json::from_reader(body)
+    });
+    parsed.map(Some).map_err(|error| {
+        let class = if error.is_io() { Class::State } else { Class::Answer };
+        Failure::new(class, format!("{shown}: {}: the answer can't be read: {error}", answer.status))
+    })
+}
+
+/// What the answer says of the batch with these records.
+pub(super) fn of(document: Option<&Value>, records: &[Record]) -> Verdict {
+    document.map_or(Verdict::Accepted, |document| of_document(document, records))
+}
+
+fn of_document(document: &Value, records: &[Record]) -> Verdict {
+    let Value::Object(top) = document else {
+        return document.as_array().map_or(Verdict::Accepted, |results| of_results(results, records));
+    };
+    if let Some(words) = error_in(top) {
+        return Verdict::Refused(words);
+    }
+    // Eryxon answers `data.results[]`, one a record, or counts and `errors[]` in `data.results` (Eryxon contract §5).
+    let data = top.get("data").and_then(Value::as_object).unwrap_or(top);
+    for results in [data.get("results"), top.get("results")].into_iter().flatten() {
+        let verdict = match results {
+            Value::Array(results) => of_results(results, records),
+            Value::Object(counts) => of_counts(counts),
+            _ => Verdict::Accepted,
+        };
+        if verdict != Verdict::Accepted {
+            return verdict;
+        }
+    }
+    of_counts(data)
+}
+
+fn of_counts(counts: &Map<String, Value>) -> Verdict {
+    let failed = counts.get("failed").and_then(Value::as_u64).filter(|failed| *failed > 0);
+    let words = error_in(counts).or_else(|| failed.map(|failed| format!("{failed} failed")));
+    words.map_or(Verdict::Accepted, Verdict::Refused)
+}
+
+/// Results go by place only if there is one for each record and none of them names another record.
+fn of_results(results: &[Value], records: &[Record]) -> Verdict {
+    let refused: Vec<(usize, String)> = results
+        .iter()
+        .enumerate()
+        .filter_map(|(place, result)| Some((place, refusal_in(result.as_object()?)?)))
+        .collect();
+    let Some((_, first)) = refused.first() else { return Verdict::Accepted };
+    let in_order = || results.iter().zip(records).all(|(result, record)| may_be_of(result, record));
+    if results.len() == records.len() && in_order() {
+        Verdict::Some(refused)
+    } else {
+        Verdict::Refused(first.clone())
+    }
+}
+
+fn refusal_in(result: &Map<String, Value>) -> Option<String> {
+    let says = |field| result.get(field).and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
+    let failed = |word: String| matches!(word.as_str(), "error" | "failed" | "failure" | "rejected");
+    let by_word = failed(says("action")) || failed(says("status"));
+    error_in(result).or_else(|| by_word.then(|| shorten(&Value::Object(result.clone()).to_string())))
+}
+
+/// Whether a result can be the one of this record: what both hold under the same name is the same.
+fn may_be_of(result: &Value, record: &Record) -> bool {
+    let (Some(result), Ok(record)) =
+        (result.as_object(), serde_json::from_str::<Map<String, Value>>(record.content.get()))
+    else {
+        return false;
+    };
+    let ids = ["external_id", "externalId", "sku", "key", "number"];
+    ids.iter().all(|id| match (result.get(*id), record.get(*id)) {
+        (Some(Value::Null), _) | (_, None) | (None, _) => true,
+        (Some(in_result), Some(in_record)) => in_result == in_record,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rest::tests::record;
+
+    fn verdict(json: &str) -> Verdict {
+        let records =
+            [record("1", r#"{"external_id":"A"}"#, &[]), record("2", r#"{"external_id":"B"}"#, &[])];
+        of(serde_json::from_str(json).ok().as_ref(), &records)
+    }
+
+    #[test]
+    fn a_body_without_an_error_accepts_everything() {
+        for json in [
+            "{}",
+            "[]",
+            r#"{"success":true,"message":"stored"}"#,
+            r#"{"success":true,"data":{"total":2,"created":2,"errors":0,"results":[{"action":"created"},{}]}}"#,
+            r#"{"success":true,"data":{"results":{"created":2,"failed":0,"errors":[]}}}"#,
+            r#"[{"id":1,"status":"ok"},{"id":2}]"#,
+            r#""4711""#,
+        ] {
+            assert_eq!(verdict(json), Verdict::Accepted, "{json}");
+        }
+    }
+
+    #[test]
+    fn results_one_a_record_refuse_only_those_that_failed() {
+        let refused = Verdict::Some(vec![(1, "name is required".to_owned())]);
+        for json in [
+            r#"{"success":true,"data":{"errors":1,"results":[{"external_id":"A","action":"created"},
+                {"external_id":"B","action":"error","error":"name is required"}]}}"#,
+            r#"{"results":[{"success":true},{"success":false,"message":"name is required"}]}"#,
+            r#"[{},{"error":"name is required"}]"#,
+        ] {
+            assert_eq!(verdict(json), refused, "{json}");
+        }
+    }
+
+    #[test]
+    fn a_failure_that_can_not_be_placed_refuses_the_batch() {
+        for json in [
+            r#"{"success":false,"message":"no"}"#,
+            r#"{"errors":["no"]}"#,
+            r#"{"data":{"error":"no"}}"#,
+            r#"{"success":true,"data":{"results":{"created":1,"failed":1,"errors":[{"item":{},"error":"no"}]}}}"#,
+            r#"{"data":{"results":[{"error":"no"}]}}"#,
+            r#"{"data":{"results":[{"external_id":"B","error":"no"},{"external_id":"A"}]}}"#,
+        ] {
+            assert_eq!(verdict(json), Verdict::Refused("no".to_owned()), "{json}");
+        }
+        assert_eq!(verdict(r#"{"data":{"failed":2}}"#), Verdict::Refused("2 failed".to_owned()));
+    }
+}

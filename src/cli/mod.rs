@@ -6,6 +6,7 @@
 mod args;
 mod check;
 mod control;
+mod demo;
 mod keep;
 mod launch;
 mod next;
@@ -56,8 +57,8 @@ fn perform(cli: Cli, out: &mut impl Write) -> Result<Exit, Stop> {
     let place = Place { config: cli.config, state: cli.state };
     match cli.command {
         Command::Run => launch::run(&place),
-        Command::Demo => launch::demo(),
-        Command::Once(args) => launch::once(&place, &args),
+        Command::Demo => demo::demo(),
+        Command::Once(args) => launch::once(&place, &args, out),
         Command::Check => check::check(&place, SystemClock.now(), out),
         Command::Next(args) => next::next(&place, &args, SystemClock.now(), out),
         talk => runtime()?.block_on(perform_talking(talk, &place, out)),

@@ -182,6 +182,17 @@ pub async fn run(
     Ok(())
 }
 
+/// Waits for SIGTERM or SIGINT.
+pub async fn until_told_to_stop() {
+    match service::Signals::listen() {
+        Ok(mut signals) => signals.until_stop().await,
+        Err(error) => {
+            tracing::error!(%error, "signals can't be waited for; stop the process the hard way");
+            std::future::pending().await
+        }
+    }
+}
+
 /// Opens the state directory off the async threads.
 async fn open_store(dir: &std::path::Path, clock: &SharedClock) -> Result<Store, StartError> {
     let (dir, clock) = (dir.to_owned(), clock.clone());

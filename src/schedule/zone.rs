@@ -9,7 +9,7 @@ use chrono_tz::Tz;
 
 /// How far ahead a stretch looks. No zone of the data ever kept an offset for less than 6 days and 23 hours
 /// (Brazil in October 2000), so that two changes can't hide between two looks.
-const LOOK_AHEAD: i64 = 4 * 24 * 60 * 60;
+pub(super) const LOOK_AHEAD: i64 = 4 * 24 * 60 * 60;
 
 /// No clock ever moved by more than a day (Alaska 1867, Samoa 2011), and no offset is larger: further away than
 /// this, a reading and an instant have nothing to do with each other.

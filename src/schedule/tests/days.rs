@@ -89,6 +89,21 @@ fn an_interval_keeps_elapsing_through_both_nights() {
 }
 
 #[test]
+fn an_interval_that_comes_once_a_year_has_both_passes_too() {
+    let yearly = timetable("0 */30 2 25 10 *", Europe::Madrid);
+    assert_eq!(
+        first(&yearly, "2026-01-01T00:00:00Z", 5),
+        [
+            "2026-10-25T02:00:00+02:00",
+            "2026-10-25T02:30:00+02:00",
+            "2026-10-25T02:00:00+01:00",
+            "2026-10-25T02:30:00+01:00",
+            "2027-10-25T02:00:00+02:00",
+        ]
+    );
+}
+
+#[test]
 fn a_midnight_that_is_missing_comes_an_hour_later() {
     let santiago = timetable("0 0 0 * * *", America::Santiago);
     assert_eq!(

@@ -10,6 +10,7 @@ mod request;
 pub mod rows;
 mod said;
 mod shape;
+mod split;
 #[cfg(test)]
 mod tests;
 mod verdict;

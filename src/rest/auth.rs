@@ -282,6 +282,8 @@ fn life(claims: &Map<String, Value>, answered: Option<DateTime<Utc>>) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rest::request::Body;
+    use crate::words::FieldPath;
     use chrono::TimeZone as _;
     use serde_json::json;
 
@@ -329,6 +331,72 @@ mod tests {
         proof.add("pin", "a", "", true).unwrap();
         assert_eq!(proof.redact("bad key k3y-9917 at all".to_owned()), "bad key [secret] at all");
         assert!(!format!("{proof:?}").contains("9917"));
+    }
+
+    fn renewed() -> Renewed {
+        let login = Login {
+            path: "/login".to_owned(),
+            body: Vec::new(),
+            token: FieldPath::new("token").unwrap(),
+            renew_on: vec![403],
+            header: "x-token".to_owned(),
+            prefix: "T ".to_owned(),
+            margin: Duration::from_secs(120),
+        };
+        Renewed { login, base: Arc::default(), state: Mutex::default() }
+    }
+
+    fn login(status: u16, claims: &Value) -> Result<Answer, Failure> {
+        let head = Bytes::from(json!({"token": token(claims)}).to_string());
+        let len = head.len() as u64;
+        Ok(Answer {
+            status,
+            date: None,
+            took: Duration::ZERO,
+            content_type: None,
+            body: Body { head, spooled: None, len },
+            location: None,
+            hint: None,
+            received: Instant::now(),
+            shown: "POST /login".to_owned(),
+            proof: Arc::default(),
+        })
+    }
+
+    async fn number(renewed: &Renewed, claims: &Value) -> u64 {
+        renewed.proof(None, async { login(200, claims) }).await.unwrap().number
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_token_is_renewed_before_it_expires_but_not_for_every_request() {
+        // By a platform whose clock stands in 1970, as ours may.
+        let opaque = json!("no claims");
+        for (claims, seconds) in
+            [(json!({"iat": 5, "exp": 7205}), 7080), (json!({"iat": 0, "exp": 130}), 65), (opaque, 3480)]
+        {
+            let renewed = renewed();
+            assert_eq!(number(&renewed, &claims).await, 1);
+            tokio::time::advance(Duration::from_secs(seconds) - Duration::from_millis(1)).await;
+            assert_eq!(number(&renewed, &claims).await, 1, "{claims}");
+            tokio::time::advance(Duration::from_millis(1)).await;
+            assert_eq!(number(&renewed, &claims).await, 2, "{claims}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn after_a_refused_login_a_minute_passes_before_the_next() {
+        let renewed = renewed();
+        let claims = json!({});
+        let refused = renewed.proof(None, async { login(401, &claims) }).await.unwrap_err();
+        assert_eq!(refused.class, Class::Auth);
+        for seconds in [1, 58] {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            let unsent = async { panic!("a login is sent within the minute") };
+            let held = renewed.proof(None, unsent).await.unwrap_err();
+            assert!(held.message.starts_with(&refused.message), "{held}");
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(number(&renewed, &claims).await, 1);
     }
 
     #[tokio::test(start_paused = true)]

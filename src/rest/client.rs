@@ -11,7 +11,7 @@ use super::auth::{Proof, Session};
 use super::request::{Answer, Body, Request};
 use crate::clock::SharedClock;
 use crate::connection::RestConnection;
-use crate::quota::Gate;
+use crate::quota::{Gate, Permit};
 use crate::retry::{self, Backoff};
 use crate::transfer::{Class, Failure};
 use bytes::{Bytes, BytesMut};
@@ -329,14 +329,6 @@ impl Client {
     async fn send(&self, request: &Request, url: Url, proof: &Arc<Proof>) -> Result<Answer, Trouble> {
         let shared = &*self.shared;
         let shown = request.shown();
-        let wait = shared.gate.wait();
-        if wait > shared.backoff.patience {
-            let message = format!(
-                "{shown}: not sent: the quota, or the platform's own request to wait, lets nothing through for {} s",
-                wait.as_secs()
-            );
-            return Err(Trouble::new(Again::Never, Class::Transient, message));
-        }
         let origin = url.origin().ascii_serialization();
         let trouble = |error| of_transport(error, &shown, &origin);
         let mut sending = shared.http.request(request.method.clone(), url);
@@ -348,7 +340,7 @@ impl Client {
         // Last, so that a connection's own headers win.
         let sending = sending.headers(proof.headers.clone());
 
-        let permit = shared.gate.enter().await;
+        let permit = self.enter(&shown).await?;
         self.sent.fetch_add(1, Ordering::Relaxed);
         let sent = Instant::now();
         let response = sending.send().await.map_err(trouble)?;
@@ -374,6 +366,24 @@ impl Client {
             received,
             shown,
             proof: Arc::clone(proof),
+        })
+    }
+
+    /// Passes the gate, unless that takes longer than a run should hang: a daily quota may open tomorrow.
+    async fn enter(&self, shown: &str) -> Result<Permit, Trouble> {
+        let Shared { gate, backoff, .. } = &*self.shared;
+        let wait = gate.wait();
+        let entered = if wait > backoff.patience {
+            None
+        } else {
+            tokio::time::timeout(backoff.patience, gate.enter()).await.ok()
+        };
+        entered.ok_or_else(|| {
+            let seconds = gate.wait().max(wait).as_secs();
+            let message = format!(
+                "{shown}: not sent: the quotas, or the platform's own wish to wait, let nothing through for {seconds} s"
+            );
+            Trouble::new(Again::Never, Class::Transient, message)
         })
     }
 

@@ -11,6 +11,7 @@ mod request;
 pub mod rows;
 mod said;
 mod shape;
+mod split;
 #[cfg(test)]
 mod tests;
 mod verdict;

@@ -144,7 +144,7 @@ impl RestSink {
     /// Sends the lines, in halves where they are refused, down to the refused ones. One bad line of n costs
     /// 2·⌈log₂ n⌉ + 1 requests.
     async fn halve(&mut self, path: &str, lines: &Lines<'_>, settled: &mut Settled) -> Result<(), Failure> {
-        let mut parts = vec![0..lines.len()];
+        let mut parts: Vec<Range<usize>> = std::iter::once(0..lines.len()).collect();
         let (mut accepted, mut alone) = (0, 0);
         while let Some(part) = parts.pop() {
             if part.is_empty() {
@@ -188,8 +188,10 @@ impl RestSink {
                     (_, Verdict::Accepted) => accepted += 1,
                     (_, Verdict::Refused(words)) => {
                         let left = parts.drain(..).chain([probe]).flatten();
-                        let reason =
-                            format!("{words}; not sent alone, as {} others were refused so", alone + 1);
+                        let tried = alone + 1;
+                        let reason = format!(
+                            "{words} (so were {tried} records sent alone; the rest of the batch was not)"
+                        );
                         settled.rejected.extend(left.map(|line| rejected(lines.at(line), &reason)));
                     }
                     (_, Verdict::Some(refused)) => settled

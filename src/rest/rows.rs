@@ -4,13 +4,12 @@
 //! An answer that is no page says what it is instead: HTML, cut short, the platform's own error text.
 
 use super::said::{ERROR_FIELDS, error_in, shorten};
+use super::split::{SplitError, Splitter};
 use crate::transfer::{Class, Failure};
 use crate::words::FieldPath;
-use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use std::fmt;
-use std::io::{BufReader, Cursor, Read};
+use std::io::{BufRead, BufReader, Cursor, Read};
 
 /// What a page holds besides its rows.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -80,16 +79,31 @@ impl From<PageError> for Failure {
 ///
 /// Rows handed on before an error are no page: the caller drops them.
 pub fn read_page(
-    body: impl Read,
+    mut body: impl Read,
     rows: &FieldPath,
     wanted: &[FieldPath],
     mut on_row: impl FnMut(Box<RawValue>) -> Result<(), Failure>,
 ) -> Result<PageFacts, PageError> {
-    let mut walk = Walk::new(wanted.len(), &mut on_row);
-    let node = Node { wanted: paths_of(wanted), rows: Some(rows.steps()), root: true, walk: &mut walk };
-    if let Err(error) = read(body, node) {
-        return Err(walk.refused.map_or(error, PageError::Row));
+    let mut head = Vec::new();
+    body.by_ref().take(128).read_to_end(&mut head)?;
+    if head.starts_with(b"\xEF\xBB\xBF") {
+        head.drain(..3);
     }
+    let begins: String = shorten(&String::from_utf8_lossy(&head)).chars().take(60).collect();
+    if begins.is_empty() {
+        return Err(PageError::Empty);
+    }
+    let body = BufReader::with_capacity(64 * 1024, Cursor::new(head).chain(body));
+    let mut walk = Walk::new(Splitter::new(body), wanted.len());
+    let root = Node { wanted: paths_of(wanted), rows: Some(rows.steps()), hint: None };
+    let walked = walk.document(root, &mut on_row);
+    let bytes = walk.json.bytes;
+    walked.map_err(|stop| match stop {
+        Stop::Row(failure) => PageError::Row(failure),
+        Stop::Split(SplitError::Io(error)) => PageError::Read(error),
+        Stop::Split(SplitError::CutShort) => PageError::CutShort { bytes },
+        Stop::Split(SplitError::Syntax(reason)) => PageError::NotJson { begins, reason },
+    })?;
     match (walk.at_rows, error_in(&walk.hints)) {
         (Some(ARRAY), error_hint) => Ok(PageFacts { found: walk.found, rows: walk.rows, error_hint }),
         (_, Some(error)) => Err(PageError::Platform(error)),
@@ -101,231 +115,155 @@ pub fn read_page(
 /// The fields of one raw row, in the order asked for; only these are parsed. A row that is no object has none.
 #[must_use]
 pub fn fields_of(row: &RawValue, fields: &[FieldPath]) -> Vec<Option<Value>> {
-    let mut no_rows = |_| Ok(());
-    let mut walk = Walk::new(fields.len(), &mut no_rows);
-    let node = Node { wanted: paths_of(fields), rows: None, root: false, walk: &mut walk };
-    // A raw value was parsed when it was made; should this parse fail all the same, what it found stands.
-    let _parsed = node.deserialize(&mut serde_json::Deserializer::from_str(row.get()));
+    let mut walk = Walk::new(Splitter::new(row.get().as_bytes()), fields.len());
+    if row.get().starts_with('{') {
+        let node = Node { wanted: paths_of(fields), rows: None, hint: None };
+        // A raw value was parsed when it was made; should this fail all the same, what it found stands.
+        let _walked = walk.object(&node, false, &mut |_| Ok(()));
+    }
     walk.found
 }
 
 const ARRAY: &str = "an array";
 
-fn paths_of(fields: &[FieldPath]) -> Vec<(usize, &[String])> {
-    fields.iter().enumerate().map(|(place, path)| (place, path.steps())).collect()
+/// Why a walk ends early.
+enum Stop {
+    Split(SplitError),
+    Row(Failure),
 }
 
-fn read(mut body: impl Read, node: Node<'_, '_, '_>) -> Result<(), PageError> {
-    let mut head = Vec::new();
-    body.by_ref().take(128).read_to_end(&mut head)?;
-    if head.starts_with(b"\xEF\xBB\xBF") {
-        head.drain(..3);
-    }
-    let begins = shorten(&String::from_utf8_lossy(&head)).chars().take(60).collect::<String>();
-    if begins.is_empty() {
-        return Err(PageError::Empty);
-    }
-    let mut bytes = 0;
-    let counting = Counting { body: Cursor::new(head).chain(body), bytes: &mut bytes };
-    let mut json = serde_json::Deserializer::from_reader(BufReader::with_capacity(64 * 1024, counting));
-    let parsed = node.deserialize(&mut json).and_then(|()| json.end());
-    drop(json);
-    parsed.map_err(|error| match error.classify() {
-        serde_json::error::Category::Io => PageError::Read(error.into()),
-        serde_json::error::Category::Eof => PageError::CutShort { bytes },
-        _ => PageError::NotJson { begins, reason: error.to_string() },
-    })
-}
-
-/// Counts the bytes of a body as they are read.
-struct Counting<'a, R> {
-    body: R,
-    bytes: &'a mut u64,
-}
-
-impl<R: Read> Read for Counting<'_, R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let read = self.body.read(buffer)?;
-        *self.bytes += read as u64;
-        Ok(read)
+impl From<SplitError> for Stop {
+    fn from(error: SplitError) -> Self {
+        Self::Split(error)
     }
 }
 
-/// What a pass over a document has found so far.
-struct Walk<'a> {
+type OnRow<'a> = &'a mut dyn FnMut(Box<RawValue>) -> Result<(), Failure>;
+
+/// A walk through a document and what it has found so far.
+struct Walk<R> {
+    json: Splitter<R>,
     found: Vec<Option<Value>>,
     /// What stands where the rows should be.
     at_rows: Option<&'static str>,
     rows: usize,
-    on_row: &'a mut dyn FnMut(Box<RawValue>) -> Result<(), Failure>,
-    /// What `on_row` said when it stopped the pass.
-    refused: Option<Failure>,
     /// The top-level fields that may say that the answer is an error.
     hints: Map<String, Value>,
 }
 
-impl<'a> Walk<'a> {
-    fn new(wanted: usize, on_row: &'a mut dyn FnMut(Box<RawValue>) -> Result<(), Failure>) -> Self {
-        Self { found: vec![None; wanted], at_rows: None, rows: 0, on_row, refused: None, hints: Map::new() }
-    }
-}
-
-/// One place in the document, with what is still looked for below it.
-struct Node<'w, 'p, 'a> {
+/// What is looked for at one place of the document and below it.
+struct Node<'p> {
     /// The wanted fields by their place in `found`, with the steps left to them.
     wanted: Vec<(usize, &'p [String])>,
     /// The steps left to the rows; none left means that this is the place.
     rows: Option<&'p [String]>,
-    root: bool,
-    walk: &'w mut Walk<'a>,
+    hint: Option<&'static str>,
 }
 
-impl Node<'_, '_, '_> {
+fn paths_of(fields: &[FieldPath]) -> Vec<(usize, &[String])> {
+    fields.iter().enumerate().map(|(place, path)| (place, path.steps())).collect()
+}
+
+impl<'p> Node<'p> {
+    /// What is looked for in the value of this key.
+    fn below(&self, key: &str, is_root: bool) -> Self {
+        let step =
+            |steps: &'p [String]| steps.split_first().and_then(|(step, left)| (step == key).then_some(left));
+        Self {
+            wanted: self.wanted.iter().filter_map(|(place, steps)| Some((*place, step(steps)?))).collect(),
+            rows: self.rows.and_then(step),
+            hint: ERROR_FIELDS.into_iter().find(|name| is_root && *name == key),
+        }
+    }
+
     fn is_rows(&self) -> bool {
         self.rows.is_some_and(<[String]>::is_empty)
     }
 
-    fn scalar(self, kind: &'static str) {
-        if self.is_rows() {
-            self.walk.at_rows = Some(kind);
-        }
+    /// Whether the value itself is asked for, and not only something in it.
+    fn is_value(&self) -> bool {
+        self.hint.is_some() || self.wanted.iter().any(|(_, steps)| steps.is_empty())
     }
 }
 
-impl<'de> DeserializeSeed<'de> for Node<'_, '_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Node<'_, '_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
+impl<R: BufRead> Walk<R> {
+    fn new(json: Splitter<R>, wanted: usize) -> Self {
+        Self { json, found: vec![None; wanted], at_rows: None, rows: 0, hints: Map::new() }
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        if self.is_rows() {
-            // A number that keeps its digits comes this way too.
-            self.walk.at_rows = Some("an object or a decimal number");
+    fn document(&mut self, root: Node<'_>, on_row: OnRow<'_>) -> Result<(), Stop> {
+        if !matches!(self.json.token()?, b'{' | b'[') {
+            return Err(SplitError::Syntax("expected an object or an array".to_owned()).into());
         }
-        while let Some(child) =
-            map.next_key_seed(Key { wanted: &self.wanted, rows: self.rows, root: self.root })?
-        {
-            let is_whole = child.hint.is_some() || child.wanted.iter().any(|(_, steps)| steps.is_empty());
-            if child.rows.is_some() || (!is_whole && !child.wanted.is_empty()) {
-                let Child { wanted, rows, .. } = child;
-                map.next_value_seed(Node { wanted, rows, root: false, walk: &mut *self.walk })?;
-            } else if is_whole {
-                let value: Value = map.next_value()?;
-                for (place, steps) in child.wanted {
-                    let found = steps.iter().try_fold(&value, |value, step| value.get(step));
-                    self.walk.found[place] = found.cloned();
-                }
-                if let Some(name) = child.hint {
-                    self.walk.hints.insert(name.to_owned(), value);
-                }
-            } else {
-                map.next_value::<IgnoredAny>()?;
+        self.node(&root, true, on_row)?;
+        Ok(self.json.end()?)
+    }
+
+    fn node(&mut self, node: &Node<'_>, is_root: bool, on_row: OnRow<'_>) -> Result<(), Stop> {
+        let token = self.json.token()?;
+        if node.is_rows() {
+            self.at_rows = Some(match token {
+                b'[' => ARRAY,
+                b'{' => "an object",
+                b'"' => "a text",
+                b'n' => "null",
+                b't' | b'f' => "true or false",
+                _ => "a number",
+            });
+        }
+        match token {
+            b'[' if node.is_rows() => self.rows(on_row),
+            b'{' if node.rows.is_some() || !(node.is_value() || node.wanted.is_empty()) => {
+                self.object(node, is_root, on_row)
             }
+            _ if node.is_value() => self.whole(node),
+            _ => Ok(self.json.skip()?),
+        }
+    }
+
+    fn object(&mut self, node: &Node<'_>, is_root: bool, on_row: OnRow<'_>) -> Result<(), Stop> {
+        self.json.step();
+        let mut is_first = true;
+        while self.json.another(is_first, b'}')? {
+            is_first = false;
+            let key = self.json.key()?;
+            self.node(&node.below(&key, is_root), false, on_row)?;
         }
         Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        if !self.is_rows() {
-            while items.next_element::<IgnoredAny>()?.is_some() {}
-            return Ok(());
-        }
-        self.walk.at_rows = Some(ARRAY);
-        while let Some(row) = items.next_element::<Box<RawValue>>()? {
-            self.walk.rows += 1;
-            if let Err(failure) = (self.walk.on_row)(row) {
-                self.walk.refused = Some(failure);
-                return Err(A::Error::custom("a row was refused"));
-            }
+    fn rows(&mut self, on_row: OnRow<'_>) -> Result<(), Stop> {
+        self.json.step();
+        let mut is_first = true;
+        while self.json.another(is_first, b']')? {
+            is_first = false;
+            let row = self.json.value()?;
+            self.rows += 1;
+            on_row(row).map_err(Stop::Row)?;
         }
         Ok(())
     }
 
-    fn visit_unit<E>(self) -> Result<(), E> {
-        self.scalar("null");
+    /// Parses a value and takes out of it what is wanted.
+    fn whole(&mut self, node: &Node<'_>) -> Result<(), Stop> {
+        let raw = self.json.value()?;
+        let value: Value =
+            serde_json::from_str(raw.get()).map_err(|error| SplitError::Syntax(error.to_string()))?;
+        for (place, steps) in &node.wanted {
+            let found = steps.iter().try_fold(&value, |value, step| value.get(step));
+            self.found[*place] = found.cloned();
+        }
+        if let Some(name) = node.hint {
+            self.hints.insert(name.to_owned(), value);
+        }
         Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        self.scalar("true or false");
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
-        self.scalar("a number");
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
-        self.scalar("a number");
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
-        self.scalar("a number");
-        Ok(())
-    }
-
-    fn visit_str<E>(self, _: &str) -> Result<(), E> {
-        self.scalar("a text");
-        Ok(())
-    }
-}
-
-/// Decides by an object's key what is looked for in its value, without keeping the key.
-struct Key<'k, 'p> {
-    wanted: &'k [(usize, &'p [String])],
-    rows: Option<&'p [String]>,
-    root: bool,
-}
-
-/// What is looked for in one value of an object.
-struct Child<'p> {
-    wanted: Vec<(usize, &'p [String])>,
-    rows: Option<&'p [String]>,
-    hint: Option<&'static str>,
-}
-
-/// The steps below `key`, where the path leads there.
-fn below<'p>(steps: &'p [String], key: &str) -> Option<&'p [String]> {
-    steps.split_first().and_then(|(step, left)| (step == key).then_some(left))
-}
-
-impl<'de, 'p> DeserializeSeed<'de> for Key<'_, 'p> {
-    type Value = Child<'p>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Child<'p>, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'p> Visitor<'_> for Key<'_, 'p> {
-    type Value = Child<'p>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<Child<'p>, E> {
-        let wanted = self.wanted.iter().filter_map(|(place, steps)| Some((*place, below(steps, key)?)));
-        let hint = ERROR_FIELDS.into_iter().find(|name| self.root && *name == key);
-        Ok(Child { wanted: wanted.collect(), rows: self.rows.and_then(|rows| below(rows, key)), hint })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use serde_json::json;
 
     fn path(path: &str) -> FieldPath {
@@ -384,15 +322,31 @@ mod tests {
             ("null", "null"),
             ("\"x\"", "a text"),
             ("true", "true or false"),
-            ("{}", "an object or a decimal number"),
+            ("{}", "an object"),
             ("12", "a number"),
-            ("-1.5", "an object or a decimal number"),
+            ("-1.5", "a number"),
         ] {
             let said = error(&format!("{{\"data\":{value}}}"), "data");
             assert_eq!(said, format!("`data` of the answer is {kind}, not an array of rows"));
         }
-        assert!(error("{\"data\":[]} x", "data").contains("not JSON (trailing characters"));
-        assert!(error("{\"data\":[1,]}", "data").contains("not JSON"));
+        for broken in [
+            "{\"data\":[]} x",
+            "{\"data\":[1,]}",
+            "{\"data\":[1 2]}",
+            "{\"data\":[{\"a\":tru}]}",
+            "{\"data\":[{]}]}",
+            "{\"data\":[1],}",
+            "{\"data\":[1],\"x\":tru}",
+            "{\"data\":[1],\"x\" 1}",
+            "{data:[1]}",
+            "{\"data\":[1]]",
+            "12",
+            "\"data\"",
+        ] {
+            assert!(error(broken, "data").contains("not JSON"), "{broken}: {}", error(broken, "data"));
+        }
+        let said = error("{\"data\":[1;2]}", "data");
+        assert!(said.contains("expected a comma or the end of a list at byte 11"), "{said}");
     }
 
     #[test]
@@ -462,5 +416,53 @@ mod tests {
             if rows < 100_000 { Ok(()) } else { Err(Failure::new(Class::Stopped, "enough")) }
         });
         assert!(matches!(stopped, Err(PageError::Row(_))), "{stopped:?}");
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            "[\"\\\\{}\\[\\]:,a-cü ]{0,6}".prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 12, 3, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..3).prop_map(Value::from),
+                prop::collection::vec(("[\"\\\\a-c]{0,3}", inner), 0..3)
+                    .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+            ]
+        })
+    }
+
+    /// Gives a few bytes at a time.
+    struct Trickle<'a>(&'a [u8], usize);
+
+    impl Read for Trickle<'_> {
+        fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+            let few = self.1.min(buffer.len());
+            self.0.read(&mut buffer[..few])
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_document_is_split_as_the_parser_would(
+            rows in prop::collection::vec(any_json(), 0..4),
+            beside in any_json(),
+            few in 1_usize..9,
+            pretty in any::<bool>(),
+        ) {
+            let document = json!({"a": beside, "b": {"c": beside, "rows": rows, "d": 1}, "e": {"f": beside}});
+            let text = if pretty { format!("{document:#}") } else { document.to_string() };
+            let mut got: Vec<Value> = Vec::new();
+            let wanted = paths(&["a", "b.c", "e.f", "b.rows.x"]);
+            let facts = read_page(Trickle(text.as_bytes(), few), &path("b.rows"), &wanted, |row| {
+                got.push(serde_json::from_str(row.get()).unwrap());
+                Ok(())
+            });
+            let beside = Some(beside);
+            prop_assert_eq!(facts.unwrap().found, [beside.clone(), beside.clone(), beside, None]);
+            prop_assert_eq!(got, rows);
+        }
     }
 }

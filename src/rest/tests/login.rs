@@ -153,36 +153,6 @@ async fn a_login_answer_without_a_token_says_where_it_was_looked_for() {
 }
 
 #[tokio::test]
-async fn a_token_is_renewed_by_its_own_clock_whatever_ours_says() {
-    // Issued in 1970 by a wrong clock, for 121 s: with a margin of 120 s, half its life is used.
-    let short = token(&json!({"iat": 0, "exp": 0.4}));
-    let server = Server::start(move |seen, _| match seen.uri.path() {
-        "/login" => gives(&short),
-        _ => answer(200, ""),
-    })
-    .await;
-    let client = logging_in(&server);
-    client.call(&get("/x")).await.unwrap();
-    client.call(&get("/x")).await.unwrap();
-    let early = logins(&server);
-    tokio::time::sleep(Duration::from_millis(250)).await;
-    client.call(&get("/x")).await.unwrap();
-    assert_eq!(logins(&server), early + 1, "renewed once half of its 0.4 s are over");
-
-    let long = token(&json!({"iat": 0, "exp": 7200}));
-    let server = Server::start(move |seen, _| match seen.uri.path() {
-        "/login" => gives(&long),
-        _ => answer(200, ""),
-    })
-    .await;
-    let client = logging_in(&server);
-    for _ in 0..3 {
-        client.call(&get("/x")).await.unwrap();
-    }
-    assert_eq!(logins(&server), 1);
-}
-
-#[tokio::test]
 async fn a_token_whose_roles_lack_the_method_is_a_fault_of_configuration() {
     let token = token(&json!({"iat": 0, "exp": 7200, "roles": {"GET": true, "POST": false}}));
     let server = Server::start(move |seen, _| match seen.uri.path() {

@@ -47,12 +47,13 @@ impl Seen {
     }
 }
 
-type Answering = dyn Fn(&Seen, usize) -> Response<Body> + Send + Sync;
+type Log = Arc<Mutex<Vec<Seen>>>;
+type Answering = Arc<dyn Fn(&Seen, usize) -> Response<Body> + Send + Sync>;
 
 /// A server on loopback, gone with its value.
 pub(super) struct Server {
     pub(super) url: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    seen: Log,
     serving: tokio::task::JoinHandle<()>,
 }
 
@@ -67,8 +68,8 @@ impl Server {
     pub(super) async fn start(
         answer: impl Fn(&Seen, usize) -> Response<Body> + Send + Sync + 'static,
     ) -> Self {
-        let seen: Arc<Mutex<Vec<Seen>>> = Arc::default();
-        let answer: Arc<Answering> = Arc::new(answer);
+        let seen = Log::default();
+        let answer: Answering = Arc::new(answer);
         let router = Router::new().fallback(respond).with_state((Arc::clone(&seen), answer));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -85,10 +86,7 @@ impl Server {
     }
 }
 
-async fn respond(
-    State((seen, answer)): State<(Arc<Mutex<Vec<Seen>>>, Arc<Answering>)>,
-    request: Request,
-) -> Response<Body> {
+async fn respond(State((seen, answer)): State<(Log, Answering)>, request: Request) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, usize::MAX).await.unwrap();
     let one = Seen {

@@ -4,6 +4,7 @@
 use super::error::Fault;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
 /// Changes not yet written.
@@ -59,6 +60,19 @@ impl<'a> Draft<'a> {
         self.get(key)?.map(|value| from_json(key, &value)).transpose()
     }
 
+    /// The sum of all entries once this draft is written over entries of this sum.
+    pub(super) fn sum_after(&self, mut sum: Sum) -> Result<Sum, Fault> {
+        for (key, value) in &self.writes {
+            if let Some(old) = self.tree.get(key)? {
+                sum.take(key, &old);
+            }
+            if let Some(new) = value {
+                sum.add(key, new);
+            }
+        }
+        Ok(sum)
+    }
+
     pub(super) fn into_batch(self) -> sled::Batch {
         let mut batch = sled::Batch::default();
         for (key, value) in self.writes {
@@ -69,6 +83,29 @@ impl<'a> Draft<'a> {
         }
         batch
     }
+}
+
+/// A sum over entries that does not depend on their order, so that a batch changes it by its own entries alone.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Sum(pub(super) u64);
+
+impl Sum {
+    pub(super) fn add(&mut self, key: &[u8], value: &[u8]) {
+        self.0 = self.0.wrapping_add(term(key, value));
+    }
+
+    fn take(&mut self, key: &[u8], value: &[u8]) {
+        self.0 = self.0.wrapping_sub(term(key, value));
+    }
+}
+
+/// The first 8 bytes of the entry's SHA-256.
+fn term(key: &[u8], value: &[u8]) -> u64 {
+    let mut hash = Sha256::new();
+    hash.update((key.len() as u64).to_be_bytes());
+    hash.update(key);
+    hash.update(value);
+    hash.finalize().iter().take(8).fold(0, |term, byte| (term << 8) | u64::from(*byte))
 }
 
 /// A stored JSON value.

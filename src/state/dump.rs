@@ -2,7 +2,7 @@
 //! export that was cut short is recognised before anything is replaced by it.
 
 use super::disk::{Database, Directory, disk, replace_file, sync_dir};
-use super::draft::{Draft, from_json};
+use super::draft::{Draft, Sum, from_json};
 use super::error::{Fault, StateError, panic_text};
 use super::{Inner, Store, keys};
 use base64::Engine as _;
@@ -116,8 +116,8 @@ impl Inner {
         let mut entries = 0;
         for entry in self.database.tree.iter() {
             let (key, value) = entry?;
-            // A store's generation says how old that store is, not what is in it.
-            if key == keys::META_GENERATION {
+            // They say how old that store is and that it is whole, not what is in it.
+            if key == keys::META_GENERATION || key == keys::META_SUM {
                 continue;
             }
             let (json, bytes) = if keys::is_json(&key) {
@@ -160,6 +160,7 @@ fn fill(directory: &Directory, path: &Path, from: impl BufRead, generation: u64)
         return Err(StateError::Layout { found: header.cadenced_state, known: keys::LAYOUT }.into());
     }
     let mut draft = Draft::over(&database.tree);
+    let mut sum = Sum::default();
     let mut entries = 0;
     loop {
         match lines.next()? {
@@ -177,13 +178,13 @@ fn fill(directory: &Directory, path: &Path, from: impl BufRead, generation: u64)
         }
         entries += 1;
         if draft.len() >= BATCH {
-            database.tree.apply_batch(draft.into_batch())?;
+            database.apply(draft, &mut sum)?;
             draft = Draft::over(&database.tree);
         }
     }
     draft.put(keys::META_LAYOUT.to_vec(), keys::LAYOUT.to_be_bytes().to_vec());
     draft.put(keys::META_GENERATION.to_vec(), generation.to_be_bytes().to_vec());
-    database.tree.apply_batch(draft.into_batch())?;
+    database.apply(draft, &mut sum)?;
     database.flush(&mut HashSet::new())?;
     Ok(Imported { entries, exported: header.exported })
 }

@@ -19,6 +19,9 @@ pub(super) const META_GENERATION: &[u8] = b"!generation";
 /// The last run id given out.
 pub(super) const META_RUN: &[u8] = b"!run";
 
+/// The sum of all entries but this one.
+pub(super) const META_SUM: &[u8] = b"!sum";
+
 /// A pending child slot: JSON.
 pub(super) const PENDING: u8 = b'c';
 /// A delivered entry: binary.

@@ -37,7 +37,7 @@ use crate::clock::SharedClock;
 use crate::run::RunId;
 use chrono::{DateTime, Utc};
 use disk::{Database, Directory};
-use draft::Draft;
+use draft::{Draft, Sum};
 use error::{Fault, panic_text};
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -65,6 +65,8 @@ struct Writer {
     /// Commits since the generation last rose.
     steps: u32,
     last_run: u64,
+    /// The sum of all entries.
+    sum: Sum,
     /// The slots claimed by this process and not closed, by their key.
     open: HashMap<Vec<u8>, RunId>,
     synced_blobs: HashSet<OsString>,
@@ -82,8 +84,8 @@ enum Weight {
 const STEPS_PER_GENERATION: u32 = 64;
 
 impl Store {
-    /// Opens the state directory, creating it where there is none. Blocks, for a second or two after a crash of a
-    /// large store.
+    /// Opens the state directory, creating it where there is none. Blocks: everything in it is read once, which takes
+    /// some seconds for a million entries.
     pub fn open(dir: &Path, clock: SharedClock) -> Result<Self, StateError> {
         let directory = Directory::hold(dir)?;
         let database = Database::open(&directory, &directory.database())?;
@@ -145,6 +147,7 @@ impl Inner {
             generation: generation.unwrap_or(0),
             steps: 0,
             last_run: last_run.unwrap_or(0),
+            sum: database.check_sum()?,
             open: HashMap::new(),
             synced_blobs: HashSet::new(),
         };
@@ -194,7 +197,7 @@ fn commit(
     if rises {
         draft.put(keys::META_GENERATION.to_vec(), generation.to_be_bytes().to_vec());
     }
-    database.tree.apply_batch(draft.into_batch())?;
+    database.apply(draft, &mut writer.sum)?;
     database.flush(&mut writer.synced_blobs)?;
     if rises {
         directory.set_generation(generation)?;

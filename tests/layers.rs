@@ -70,15 +70,16 @@ fn wrong(module: &str, source: &str, order: &[String]) -> Vec<String> {
         .collect()
 }
 
-fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(dir).unwrap() {
-        let path = entry.unwrap().path();
+fn rust_files(dir: &Path, found: &mut Vec<PathBuf>) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
         if path.is_dir() {
-            rust_files(&path, found);
+            rust_files(&path, found)?;
         } else if path.extension().is_some_and(|extension| extension == "rs") {
             found.push(path);
         }
     }
+    Ok(())
 }
 
 #[test]
@@ -87,7 +88,7 @@ fn no_module_imports_to_its_right() {
     let order = order(&std::fs::read_to_string(src.join("lib.rs")).unwrap());
     assert!(order.len() > 20, "the map was not read: {order:?}");
     let mut files = Vec::new();
-    rust_files(&src, &mut files);
+    rust_files(&src, &mut files).unwrap();
     let mut problems = Vec::new();
     for file in files {
         let inside = file.strip_prefix(&src).unwrap();

@@ -10,7 +10,7 @@ pub mod control;
 mod http;
 mod serve;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use client::{ClientError, ControlClient};
 pub use control::{Answer, Control, Refusal};

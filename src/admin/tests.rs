@@ -18,14 +18,14 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 /// Writes down what it was asked for.
-struct Scripted {
+pub(crate) struct Scripted {
     readiness: Readiness,
     condition: Condition,
     heard: Mutex<Vec<String>>,
 }
 
 impl Scripted {
-    fn new(readiness: Readiness, condition: Condition) -> Arc<Self> {
+    pub(crate) fn new(readiness: Readiness, condition: Condition) -> Arc<Self> {
         Arc::new(Self { readiness, condition, heard: Mutex::default() })
     }
 
@@ -34,7 +34,7 @@ impl Scripted {
         Box::pin(async { Ok(answer) })
     }
 
-    fn heard(&self) -> Vec<String> {
+    pub(crate) fn heard(&self) -> Vec<String> {
         std::mem::take(&mut *self.heard.lock().unwrap())
     }
 
@@ -171,7 +171,8 @@ async fn on_tcp(control: Arc<Scripted>, access: Access) -> (String, oneshot::Sen
     (address, stop)
 }
 
-async fn on_socket(control: Arc<Scripted>, state: &Path) -> oneshot::Sender<()> {
+/// Serves the control socket until the sender is dropped.
+pub(crate) async fn on_socket(control: Arc<Scripted>, state: &Path) -> oneshot::Sender<()> {
     let listener = bind_control(state).unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
     tokio::spawn(serve(listener, router(control, Access::Local), async { drop(stopped.await) }));

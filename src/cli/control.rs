@@ -56,7 +56,8 @@ fn print_status(jobs: &[JobStatus], out: &mut impl Write) -> Result<(), Stop> {
         .into_iter()
         .filter_map(of)
         .collect();
-    Ok(writeln!(out, "\n{} jobs: {}", jobs.len(), parts.join(", "))?)
+    let jobs = if jobs.len() == 1 { "1 job".to_owned() } else { format!("{} jobs", jobs.len()) };
+    Ok(writeln!(out, "\n{jobs}: {}", parts.join(", "))?)
 }
 
 pub(super) async fn history(

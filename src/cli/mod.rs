@@ -12,6 +12,8 @@ mod launch;
 mod next;
 mod output;
 mod place;
+#[cfg(test)]
+mod tests;
 
 pub use output::Exit;
 

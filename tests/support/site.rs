@@ -1,11 +1,13 @@
 //! A directory with the configuration of a daemon that runs the shipped schedules against simulated platforms and a
 //! sample ERP, all on loopback and living in the test's process: they outlast the daemon.
 
+use cadenced::admin::ControlClient;
 use cadenced::sandbox::demo::{Sandbox, Setup};
 use cadenced::sandbox::{B2Market, One};
 use sqlx::SqlitePool;
 use std::path::Path;
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
 /// A site, its platforms running.
 pub(crate) struct Site {
@@ -13,6 +15,7 @@ pub(crate) struct Site {
     pub(crate) b2market: B2Market,
     pub(crate) one: One,
     pub(crate) erp: SqlitePool,
+    control: OnceCell<ControlClient>,
 }
 
 impl Site {
@@ -53,7 +56,7 @@ in-flight = 1
         {
             std::fs::write(dir.path().join(name), text).unwrap();
         }
-        let site = Self { dir, b2market, one, erp };
+        let site = Self { dir, b2market, one, erp, control: OnceCell::new() };
         site.schedule(schedule);
         site
     }
@@ -61,6 +64,12 @@ in-flight = 1
     /// Replaces the site's own schedule file; a daemon that runs has to be told.
     pub(crate) fn schedule(&self, text: &str) {
         std::fs::write(self.dir().join("site/site.toml"), text).unwrap();
+    }
+
+    /// Speaks to the daemon that runs here, whichever process it is by now.
+    pub(crate) async fn control(&self) -> &ControlClient {
+        let connect = || async { ControlClient::connect(&self.dir().join("state")).await };
+        self.control.get_or_try_init(connect).await.expect("a daemon runs")
     }
 
     /// Where everything is.

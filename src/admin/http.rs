@@ -116,7 +116,9 @@ async fn health(State(control): Daemon) -> Response {
     (status, Json(health)).into_response()
 }
 
-async fn metrics() -> impl IntoResponse {
+async fn metrics(State(control): Daemon) -> impl IntoResponse {
+    // The gauges of jobs are set by looking at them.
+    control.health().await;
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::metrics().render())
 }
 

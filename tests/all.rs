@@ -1,3 +1,4 @@
 //! All integration tests in one binary; each file keeps one promise.
 
 mod layers;
+mod seeds;

@@ -3,3 +3,4 @@
 mod kills;
 mod layers;
 mod support;
+mod seeds;

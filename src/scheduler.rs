@@ -191,8 +191,13 @@ impl Scheduler {
     }
 
     async fn join_until(&mut self, until: Instant) {
-        while let Ok(Some(joined)) = tokio::time::timeout_at(until, self.runs.join_next_with_id()).await {
-            self.joined(joined);
+        while !self.runs.is_empty() {
+            tokio::select! {
+                Some(joined) = self.runs.join_next_with_id() => self.joined(joined),
+                // Who asks how it is doing meanwhile is not left waiting for the end.
+                Some(command) = self.commands.recv() => self.obey(command),
+                () = tokio::time::sleep_until(until) => return,
+            }
             self.write().await;
         }
     }

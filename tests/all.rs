@@ -2,5 +2,5 @@
 
 mod kills;
 mod layers;
-mod support;
 mod seeds;
+mod support;

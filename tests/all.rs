@@ -1,3 +1,6 @@
 //! All integration tests in one binary; each file keeps one promise.
 
+mod kills;
 mod layers;
+mod seeds;
+mod support;

@@ -65,6 +65,16 @@ impl PullSource {
         Self { client: client.for_run(), pull, walk, clock }
     }
 
+    /// The request that the walk wants next, if any.
+    ///
+    /// # Errors
+    /// [`Class::Config`]: nothing fills one of its placeholders.
+    pub fn next_request(&self) -> Result<Option<Request>, Failure> {
+        let (ask, low) = self.walk.with(|walk| (walk.ask(), walk.low()));
+        let Ask::Page(page) = ask else { return Ok(None) };
+        self.request(page, low).map(Some)
+    }
+
     async fn next_page(&mut self) -> Result<Option<Chunk>, Failure> {
         let (ask, low) = self.walk.with(|walk| (walk.ask(), walk.low()));
         let Ask::Page(page) = ask else { return Ok(None) };

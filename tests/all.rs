@@ -1,3 +1,10 @@
 //! All integration tests in one binary; each file keeps one promise.
 
+mod commands;
+mod daemon;
+mod dry_run;
 mod layers;
+mod pull;
+mod push;
+mod support_checks;
+mod unit_file;

@@ -128,12 +128,12 @@ impl Daemon {
         let local = serve(socket, router(control.clone(), Access::Local), stopped(doors_stop));
         let doors = tokio::spawn(async move { tokio::join!(network, local) });
         control.ready();
-        service::ready();
         let beat = tokio::spawn(service::beat(Arc::downgrade(&control)));
         match address {
             Some(address) => tracing::info!("serving; health is at http://{address}/health"),
             None => tracing::info!("serving"),
         }
+        service::ready();
         let draining = {
             let control = Arc::downgrade(&control);
             let shutdown = shutdown.clone();

@@ -191,8 +191,13 @@ impl Scheduler {
     }
 
     async fn join_until(&mut self, until: Instant) {
-        while let Ok(Some(joined)) = tokio::time::timeout_at(until, self.runs.join_next_with_id()).await {
-            self.joined(joined);
+        while !self.runs.is_empty() {
+            tokio::select! {
+                Some(joined) = self.runs.join_next_with_id() => self.joined(joined),
+                // Who asks how it is doing meanwhile is not left waiting for the end.
+                Some(command) = self.commands.recv() => self.obey(command),
+                () = tokio::time::sleep_until(until) => return,
+            }
             self.write().await;
         }
     }
@@ -217,12 +222,16 @@ impl Scheduler {
         if let Some(step) = plan.clock_step {
             let direction = if step < TimeDelta::zero() { "back" } else { "forward" };
             counter!(telemetry::CLOCK_STEPS, "direction" => direction).increment(1);
-            tracing::warn!(step_seconds = step.num_seconds(), "the clock stepped, or the process stood still");
+            tracing::warn!(
+                step_seconds = step.num_seconds(),
+                "the clock stepped, or the process stood still"
+            );
         }
         if plan.entries.is_empty() && plan.starts.is_empty() && closings.is_empty() {
             return;
         }
-        let claims = plan.starts.into_iter().map(|start| Claim { slot: start.slot, cause: start.cause }).collect();
+        let claims =
+            plan.starts.into_iter().map(|start| Claim { slot: start.slot, cause: start.cause }).collect();
         self.unwritten.push_back((LedgerBatch { closings, entries: plan.entries, claims }, told));
     }
 

@@ -1,5 +1,13 @@
 //! All integration tests in one binary; each file keeps one promise.
 
+mod commands;
+mod daemon;
+mod dry_run;
 mod kills;
 mod layers;
+mod pull;
+mod push;
+mod seeds;
 mod support;
+mod support_checks;
+mod unit_file;

@@ -33,6 +33,7 @@ use self::document::Node;
 use self::reader::{Report, Table};
 use crate::connection::Connection;
 use crate::job::Job;
+use crate::telemetry::LogFormat;
 use crate::words::{ConnectionName, JobName};
 use chrono_tz::Tz;
 use secrecy::SecretString;
@@ -106,16 +107,6 @@ pub struct Log {
     pub level: tracing::Level,
     /// How a line is written; default text.
     pub format: LogFormat,
-}
-
-/// How a line of the log is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// Reads and checks the whole configuration; the error is every mistake in it, in the order of the layers. Reads files

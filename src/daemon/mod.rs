@@ -5,7 +5,7 @@ mod control;
 mod once;
 mod service;
 
-pub use once::{Once, once};
+pub use once::{Once, once, preview};
 
 use crate::admin::{Access, bind_control, router, serve};
 use crate::clock::SharedClock;
@@ -32,8 +32,13 @@ pub enum StartError {
     /// A connection can't be made ready.
     #[error(transparent)]
     Connection(#[from] Failure),
+    /// The job can't be run, or not be looked at.
+    #[error("{0}")]
+    Job(String),
     /// The admin address can't be had.
-    #[error("{address}: the admin endpoint can't listen there: {source}; change admin.listen, or stop what uses it")]
+    #[error(
+        "{address}: the admin endpoint can't listen there: {source}; change admin.listen, or stop what uses it"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -88,16 +93,14 @@ impl Daemon {
         let listen = |source| StartError::Listen { address, source };
         let admin = TcpListener::bind(address).await.map_err(listen)?;
         let state = settings.state.clone();
-        let socket = blocking(move || bind_control(&state)).await?.map_err(|source| StartError::Socket {
-            state: settings.state.display().to_string(),
-            source,
-        })?;
+        let socket = blocking(move || bind_control(&state))
+            .await?
+            .map_err(|source| StartError::Socket { state: settings.state.display().to_string(), source })?;
         let (scheduler, handle) =
             Scheduler::new(&loaded.jobs, &facts, Arc::new(store.clone()), runner.clone(), clock.clone());
-        let reloader =
-            Reloader::new(loaded, sources, store.clone(), runner, handle.clone(), clock.clone());
+        let reloader = Reloader::new(loaded, sources, store.clone(), runner, handle.clone(), clock.clone());
         let access = settings.admin.token.map_or(Access::Closed, Access::Token);
-        let control = Arc::new(DaemonControl::new(store.clone(), handle.clone(), reloader, clock));
+        let control = DaemonControl::new(store.clone(), handle.clone(), reloader, clock);
         Ok(Self { scheduler, handle, control, admin, socket, access, drain: settings.drain_timeout, store })
     }
 
@@ -115,6 +118,7 @@ impl Daemon {
 
     /// Serves until `shutdown` turns true, drains, and gives the state directory back.
     pub async fn serve(self, shutdown: watch::Receiver<bool>) {
+        let address = self.address();
         let Self { scheduler, control, admin, socket, access, drain, store, .. } = self;
         let (stop_doors, doors_stop) = watch::channel(false);
         let stopped = |mut stop: watch::Receiver<bool>| async move {
@@ -124,9 +128,12 @@ impl Daemon {
         let local = serve(socket, router(control.clone(), Access::Local), stopped(doors_stop));
         let doors = tokio::spawn(async move { tokio::join!(network, local) });
         control.ready();
-        service::ready();
         let beat = tokio::spawn(service::beat(Arc::downgrade(&control)));
-        tracing::info!("serving");
+        match address {
+            Some(address) => tracing::info!("serving; health is at http://{address}/health"),
+            None => tracing::info!("serving"),
+        }
+        service::ready();
         let draining = {
             let control = Arc::downgrade(&control);
             let shutdown = shutdown.clone();

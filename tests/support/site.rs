@@ -24,8 +24,7 @@ impl Site {
         let dir = tempfile::tempdir().unwrap();
         let (user, password) = (setup.b2market.username.clone(), setup.b2market.password.clone());
         let (tenant, api_auth) = (setup.one.tenant.clone(), setup.one.api_auth.clone());
-        let Sandbox { b2market, one, erp } =
-            Sandbox::start(&dir.path().join("erp.db"), setup).await.unwrap();
+        let Sandbox { b2market, one, erp } = Sandbox::start(&dir.path().join("erp.db"), setup).await.unwrap();
         let config = format!(
             r#"
 timezone = "UTC"

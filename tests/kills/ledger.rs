@@ -61,7 +61,12 @@ async fn site_lives(moments: &[&'static str], seed: u64) -> Vec<(&'static str, u
     let ledger = Ledger::read(&site, &mut daemon).await;
     daemon.kill().await;
     let problems = ledger.problems();
-    assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems[..problems.len().min(20)].join("\n"));
+    assert!(
+        problems.is_empty(),
+        "{} problems:\n{}",
+        problems.len(),
+        problems[..problems.len().min(20)].join("\n")
+    );
     killed
 }
 
@@ -101,7 +106,12 @@ impl Ledger {
             if slots.values().flatten().all(Option::is_some) {
                 return Self { first, last, slots, runs };
             }
-            daemon.until("the end of a run", |said| matches!(said, Said::Log(line) if line.contains("run ended"))).await;
+            daemon
+                .until(
+                    "the end of a run",
+                    |said| matches!(said, Said::Log(line) if line.contains("run ended")),
+                )
+                .await;
         }
     }
 
@@ -112,7 +122,12 @@ impl Ledger {
             while at <= self.last {
                 match self.slots.get(&(*job, at)).map(Vec::as_slice) {
                     Some([Some(outcome)]) if allowed.contains(outcome) => {}
-                    other => problems.push(format!("{job}@{at}: {other:?}")),
+                    other => {
+                        let runs =
+                            self.runs.iter().filter(|run| run.slot.at == at && run.slot.job.as_str() == *job);
+                        let said: Vec<_> = runs.map(|run| (run.outcome, &run.message)).collect();
+                        problems.push(format!("{job}@{at}: {other:?}, its runs: {said:?}"));
+                    }
                 }
                 at += TimeDelta::seconds(1);
             }
@@ -134,7 +149,7 @@ fn schedule() -> String {
 [job.{name}]
 {trigger}
 read = {{ from = "erp", sql = "select sku, warehouse, quantity from cadenced_stocks", key = ["warehouse", "sku"] }}
-map = {{ id = "{{sku}}", sku = "{{sku}}", quantity = "{{quantity}}" }}
+map = {{ id = "{{sku}}", sku = "{{sku}}", quantity = {{ field = "quantity", type = "decimal" }} }}
 [job.{name}.push]
 to = "one"
 post = "/api/v1/stock/integrations/auth-required/warehouses/{{warehouse}}/stocks/incremental"

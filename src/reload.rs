@@ -127,6 +127,7 @@ fn needs_restart(old: &Settings, new: &Settings) -> Vec<String> {
         ("admin.listen", old.admin.listen != new.admin.listen),
         ("drain-timeout", old.drain_timeout != new.drain_timeout),
         ("log", old.log != new.log),
+        ("housekeeping", old.housekeeping != new.housekeeping),
     ];
     let changed = changed.into_iter().filter(|(_, changed)| *changed);
     changed.map(|(key, _)| format!("{key}: changed; takes effect only after a restart of the daemon")).collect()

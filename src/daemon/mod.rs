@@ -11,6 +11,7 @@ use crate::admin::{Access, bind_control, router, serve};
 use crate::clock::SharedClock;
 use crate::config::{Loaded, Sources};
 use crate::connectors::Connectors;
+use crate::housekeeping::{DAILY, Desk, Housekeeping};
 use crate::reload::{Reloader, facts};
 use crate::runner::{Observer, Runner};
 use crate::scheduler::{Scheduler, SchedulerHandle};
@@ -33,7 +34,9 @@ pub enum StartError {
     #[error(transparent)]
     Connection(#[from] Failure),
     /// The admin address can't be had.
-    #[error("{address}: the admin endpoint can't listen there: {source}; change admin.listen, or stop what uses it")]
+    #[error(
+        "{address}: the admin endpoint can't listen there: {source}; change admin.listen, or stop what uses it"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -65,6 +68,7 @@ pub struct Daemon {
     socket: UnixListener,
     access: Access,
     drain: Duration,
+    desk: Desk,
     store: Store,
 }
 
@@ -88,17 +92,30 @@ impl Daemon {
         let listen = |source| StartError::Listen { address, source };
         let admin = TcpListener::bind(address).await.map_err(listen)?;
         let state = settings.state.clone();
-        let socket = blocking(move || bind_control(&state)).await?.map_err(|source| StartError::Socket {
-            state: settings.state.display().to_string(),
-            source,
-        })?;
+        let socket = blocking(move || bind_control(&state))
+            .await?
+            .map_err(|source| StartError::Socket { state: settings.state.display().to_string(), source })?;
         let (scheduler, handle) =
             Scheduler::new(&loaded.jobs, &facts, Arc::new(store.clone()), runner.clone(), clock.clone());
-        let reloader =
-            Reloader::new(loaded, sources, store.clone(), runner, handle.clone(), clock.clone());
+        let reloader = Reloader::new(loaded, sources, store.clone(), runner, handle.clone(), clock.clone());
         let access = settings.admin.token.map_or(Access::Closed, Access::Token);
-        let control = Arc::new(DaemonControl::new(store.clone(), handle.clone(), reloader, clock));
-        Ok(Self { scheduler, handle, control, admin, socket, access, drain: settings.drain_timeout, store })
+        let control = Arc::new(DaemonControl::new(store.clone(), handle.clone(), reloader, clock.clone()));
+        let jobs = {
+            let control = control.clone();
+            Box::new(move || control.jobs())
+        };
+        let desk = Desk { store: store.clone(), rules: settings.housekeeping, jobs, clock };
+        Ok(Self {
+            scheduler,
+            handle,
+            control,
+            admin,
+            socket,
+            access,
+            drain: settings.drain_timeout,
+            desk,
+            store,
+        })
     }
 
     /// The address the admin endpoint listens on.
@@ -115,7 +132,7 @@ impl Daemon {
 
     /// Serves until `shutdown` turns true, drains, and gives the state directory back.
     pub async fn serve(self, shutdown: watch::Receiver<bool>) {
-        let Self { scheduler, control, admin, socket, access, drain, store, .. } = self;
+        let Self { scheduler, control, admin, socket, access, drain, desk, store, .. } = self;
         let (stop_doors, doors_stop) = watch::channel(false);
         let stopped = |mut stop: watch::Receiver<bool>| async move {
             drop(stop.wait_for(|stop| *stop).await);
@@ -126,6 +143,7 @@ impl Daemon {
         control.ready();
         service::ready();
         let beat = tokio::spawn(service::beat(Arc::downgrade(&control)));
+        let housekeeping = Housekeeping::start(desk, &DAILY).await;
         tracing::info!("serving");
         let draining = {
             let control = Arc::downgrade(&control);
@@ -140,6 +158,7 @@ impl Daemon {
         };
         tokio::join!(scheduler.run(shutdown, drain), draining);
         beat.abort();
+        housekeeping.stop().await;
         stop_doors.send_replace(true);
         if let Ok((network, local)) = doors.await {
             for broken in [network.err(), local.err()].into_iter().flatten() {

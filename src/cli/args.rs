@@ -163,7 +163,7 @@ pub(super) struct Slots {
 pub(super) struct Trigger {
     /// The job
     pub(super) job: String,
-    /// Deliver again what was delivered before
+    /// Run an `initial` job once more although it had its one successful run
     #[arg(long)]
     pub(super) again: bool,
     /// Wait for the run's end and exit with its outcome

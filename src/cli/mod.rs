@@ -7,6 +7,7 @@ mod args;
 mod check;
 mod control;
 mod demo;
+mod dry_run;
 mod keep;
 mod launch;
 mod next;
@@ -80,7 +81,7 @@ async fn perform_talking(command: Command, place: &Place, out: &mut impl Write) 
         Command::Pause(args) => control::pause(&daemon().await?, &args).await,
         Command::Resume(args) => control::resume(&daemon().await?, &args).await,
         Command::Reload(args) => control::reload(&daemon().await?, &args).await,
-        Command::Watermark(command) => keep::watermark(&place.state()?, command, out).await,
+        Command::Watermark(command) => keep::watermark(place, command, out).await,
         Command::Rejects(command) => keep::rejects(&place.state()?, command, out).await,
         Command::State(command) => keep::state(&place.state()?, command, out).await,
         Command::Run | Command::Demo | Command::Once(_) | Command::Check | Command::Next(_) => {

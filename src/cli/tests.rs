@@ -2,8 +2,8 @@
 
 use super::args::Cli;
 use super::output::{Exit, Stop};
+use super::perform_talking;
 use super::place::Place;
-use super::{perform, perform_talking};
 use crate::admin::control::{Condition, Readiness};
 use crate::admin::tests::{Scripted, on_socket};
 use crate::clock::SystemClock;
@@ -231,10 +231,4 @@ async fn plan_asks_a_running_daemon_what_runs_cost() {
         ["history Some(JobName(\"b2market-orders\")) 100", "history Some(JobName(\"one-stocks\")) 100"]
     );
     assert!(!state.join("db").exists(), "the daemon's state is not touched");
-}
-
-#[test]
-fn commands_not_built_yet_are_no_success() {
-    let cli = Cli::try_parse_from(["cadenced", "demo"]).unwrap();
-    assert_eq!(perform(cli, &mut Vec::new()).unwrap_err().exit, Exit::Internal);
 }

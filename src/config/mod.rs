@@ -34,6 +34,7 @@ use self::reader::{Report, Table};
 use crate::connection::Connection;
 use crate::housekeeping::Rules;
 use crate::job::{Estimate, Job};
+use crate::telemetry::LogFormat;
 use crate::words::{ConnectionName, JobName};
 use chrono_tz::Tz;
 use secrecy::SecretString;
@@ -111,16 +112,6 @@ pub struct Log {
     pub level: tracing::Level,
     /// How a line is written; default text.
     pub format: LogFormat,
-}
-
-/// How a line of the log is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// Reads and checks the whole configuration; the error is every mistake in it, in the order of the layers. Reads files

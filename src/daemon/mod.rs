@@ -5,7 +5,7 @@ mod control;
 mod once;
 mod service;
 
-pub use once::{Once, once};
+pub use once::{Once, once, preview};
 
 use crate::admin::{Access, bind_control, router, serve};
 use crate::clock::SharedClock;
@@ -33,6 +33,9 @@ pub enum StartError {
     /// A connection can't be made ready.
     #[error(transparent)]
     Connection(#[from] Failure),
+    /// The job can't be run, or not be looked at.
+    #[error("{0}")]
+    Job(String),
     /// The admin address can't be had.
     #[error(
         "{address}: the admin endpoint can't listen there: {source}; change admin.listen, or stop what uses it"
@@ -99,23 +102,12 @@ impl Daemon {
             Scheduler::new(&loaded.jobs, &facts, Arc::new(store.clone()), runner.clone(), clock.clone());
         let reloader = Reloader::new(loaded, sources, store.clone(), runner, handle.clone(), clock.clone());
         let access = settings.admin.token.map_or(Access::Closed, Access::Token);
-        let control = Arc::new(DaemonControl::new(store.clone(), handle.clone(), reloader, clock.clone()));
-        let jobs = {
-            let control = control.clone();
-            Box::new(move || control.jobs())
-        };
+        let control = DaemonControl::new(store.clone(), handle.clone(), reloader, clock.clone());
+        let serving = control.clone();
+        let jobs = Box::new(move || serving.jobs());
         let desk = Desk { store: store.clone(), rules: settings.housekeeping, jobs, clock };
-        Ok(Self {
-            scheduler,
-            handle,
-            control,
-            admin,
-            socket,
-            access,
-            drain: settings.drain_timeout,
-            desk,
-            store,
-        })
+        let drain = settings.drain_timeout;
+        Ok(Self { scheduler, handle, control, admin, socket, access, drain, desk, store })
     }
 
     /// The address the admin endpoint listens on.
@@ -132,6 +124,7 @@ impl Daemon {
 
     /// Serves until `shutdown` turns true, drains, and gives the state directory back.
     pub async fn serve(self, shutdown: watch::Receiver<bool>) {
+        let address = self.address();
         let Self { scheduler, control, admin, socket, access, drain, desk, store, .. } = self;
         let (stop_doors, doors_stop) = watch::channel(false);
         let stopped = |mut stop: watch::Receiver<bool>| async move {
@@ -141,10 +134,13 @@ impl Daemon {
         let local = serve(socket, router(control.clone(), Access::Local), stopped(doors_stop));
         let doors = tokio::spawn(async move { tokio::join!(network, local) });
         control.ready();
-        service::ready();
         let beat = tokio::spawn(service::beat(Arc::downgrade(&control)));
         let housekeeping = Housekeeping::start(desk, &DAILY).await;
-        tracing::info!("serving");
+        match address {
+            Some(address) => tracing::info!("serving; health is at http://{address}/health"),
+            None => tracing::info!("serving"),
+        }
+        service::ready();
         let draining = {
             let control = Arc::downgrade(&control);
             let shutdown = shutdown.clone();

@@ -10,6 +10,8 @@
 
 /// The time of day and how tests replace it.
 pub mod clock;
+/// Moments at which a test kills the process; nothing in a release build.
+pub mod crash;
 /// Logging set-up, metric names, redaction of secrets.
 pub mod telemetry;
 /// Names, field paths, templates, texts that may be secret.

@@ -3,6 +3,7 @@
 //! any of its runs starts. While the ledger can't be written nothing is started; the batch is tried again every second.
 
 use crate::clock::SharedClock;
+use crate::crash;
 use crate::job::Job;
 use crate::planner::{JobFacts, Plan, Planner, Refusal};
 use crate::run::{Cause, Counts, Entry, Outcome, Slot};
@@ -237,8 +238,13 @@ impl Scheduler {
     /// Writes what is queued and starts what was claimed.
     async fn write(&mut self) {
         while let Some((batch, _)) = self.unwritten.front() {
+            let (claims, closes) = (!batch.claims.is_empty(), !batch.closings.is_empty());
+            at(closes, "before-close").await;
+            at(claims, "before-claim").await;
             match self.coordinator.write(batch.clone()).await {
                 Ok(claimed) => {
+                    at(closes, "after-close").await;
+                    at(claims, "after-claim").await;
                     if self.stuck.take().is_some() {
                         tracing::info!("the ledger can be written again");
                     }
@@ -289,6 +295,7 @@ impl Scheduler {
         let run = self.perform.perform(job, token.clone(), self.stop_runs.subscribe());
         let mut stop = self.stop_runs.subscribe();
         let run = async move {
+            crash::point("at-start").await;
             if !splay.is_zero() {
                 tokio::select! {
                     () = tokio::time::sleep(splay) => {}
@@ -383,6 +390,13 @@ impl Scheduler {
                 reply.send(view).unwrap_or_default();
             }
         }
+    }
+}
+
+/// A moment of batches that have what it is about.
+async fn at(concerned: bool, moment: &str) {
+    if concerned {
+        crash::point(moment).await;
     }
 }
 

@@ -1,5 +1,9 @@
 //! All integration tests in one binary; each file keeps one promise.
 
+mod kills;
+mod layers;
+mod seeds;
+mod support;
 mod commands;
 mod daemon;
 mod dry_run;

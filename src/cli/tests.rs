@@ -2,8 +2,8 @@
 
 use super::args::Cli;
 use super::output::{Exit, Stop};
+use super::perform_talking;
 use super::place::Place;
-use super::{perform, perform_talking};
 use crate::admin::control::{Condition, Readiness};
 use crate::admin::tests::{Scripted, on_socket};
 use crate::clock::SystemClock;
@@ -204,10 +204,4 @@ fn check_prints_each_job_with_its_next_slots_and_who_set_it() {
     let slots = "2026-03-29 00:15:00 CET  2026-03-30 00:15:00 CEST  2026-03-31 00:15:00 CEST";
     assert!(text.lines().nth(1).unwrap().contains(slots), "{text}");
     assert!(text.contains("cadenced.toml"), "{text}");
-}
-
-#[test]
-fn commands_not_built_yet_are_no_success() {
-    let cli = Cli::try_parse_from(["cadenced", "demo"]).unwrap();
-    assert_eq!(perform(cli, &mut Vec::new()).unwrap_err().exit, Exit::Internal);
 }

@@ -12,6 +12,7 @@ use crate::connection::{Connection, ConnectionKind};
 use crate::erp::{Database, SqlSink, SqlSource};
 use crate::job::{Job, Work};
 use crate::rest::{Client, PullSource, RestSink, SharedWalk, walk_rules};
+use crate::retry::Backoff;
 use crate::state::{Coordinator as _, Store, Token, Watermark};
 use crate::transfer::{Checkpoint, Class, Failure, Sink, Source};
 use crate::watermark::Walk;
@@ -55,6 +56,17 @@ impl Connectors {
         store: Store,
         clock: SharedClock,
     ) -> Result<Self, Failure> {
+        Self::open_with(connections, before, store, clock, Backoff::default())
+    }
+
+    /// As [`Connectors::open`], with other waits between the tries of a request.
+    pub fn open_with(
+        connections: &BTreeMap<ConnectionName, Connection>,
+        before: Option<&Self>,
+        store: Store,
+        clock: SharedClock,
+        backoff: Backoff,
+    ) -> Result<Self, Failure> {
         let mut connectors = Self {
             databases: BTreeMap::new(),
             clients: BTreeMap::new(),
@@ -75,7 +87,7 @@ impl Connectors {
                 }
                 ConnectionKind::Rest(rest) => {
                     let kept = before.and_then(|before| before.clients.get(name).cloned());
-                    let open = || Client::new(rest, clock.clone()).map(Arc::new);
+                    let open = || Client::with_backoff(rest, clock.clone(), backoff).map(Arc::new);
                     connectors.clients.insert(name.clone(), kept.map_or_else(open, Ok).map_err(named)?);
                 }
             }

@@ -4,6 +4,7 @@
 //! is never absence, and `max-gone` stops a run before anything is removed.
 
 use super::{ENTITY, state};
+use crate::crash;
 use crate::job::{Push, Read};
 use crate::rest::KEY_SEPARATOR;
 use crate::state::{Delivered, Doubtful, Settlement, Store, Token};
@@ -203,13 +204,20 @@ fn hash(key: &str) -> u64 {
 
 impl Checkpoint for PushCheckpoint {
     fn sift<'a>(&'a mut self, chunk: &'a mut Chunk) -> BoxFuture<'a, Result<u64, Failure>> {
-        Box::pin(self.sift_rows(chunk))
+        Box::pin(async {
+            crash::point("push-after-read").await;
+            self.sift_rows(chunk).await
+        })
     }
 
     fn doubt<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<(), Failure>> {
         let records = batch.records.iter().chain(&batch.gone);
         let keys = records.map(|record| Doubtful { key: record.key.clone(), group: None }).collect();
-        Box::pin(async move { self.store.doubt(self.job(), ENTITY, keys).await.map_err(state) })
+        Box::pin(async move {
+            self.store.doubt(self.job(), ENTITY, keys).await.map_err(state)?;
+            crash::point("push-after-doubt").await;
+            Ok(())
+        })
     }
 
     fn settle<'a>(
@@ -217,7 +225,12 @@ impl Checkpoint for PushCheckpoint {
         batch: &'a Batch,
         settled: &'a Settled,
     ) -> BoxFuture<'a, Result<(), Failure>> {
-        Box::pin(self.settle_batch(batch, settled))
+        Box::pin(async {
+            crash::point("push-after-answer").await;
+            self.settle_batch(batch, settled).await?;
+            crash::point("push-after-settle").await;
+            Ok(())
+        })
     }
 
     fn advance<'a>(

@@ -1,0 +1,1 @@
+//! Kills around the ledger's writes.

@@ -1,14 +1,12 @@
 //! All integration tests in one binary; each file keeps one promise.
 
-mod kills;
-mod layers;
-mod seeds;
-mod support;
 mod commands;
 mod daemon;
 mod dry_run;
+mod kills;
 mod layers;
 mod pull;
 mod push;
-mod support_checks;
+mod seeds;
+mod support;
 mod unit_file;

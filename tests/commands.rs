@@ -1,6 +1,6 @@
 //! Commands as their user types them: what they print and how they end.
 
-use crate::support_checks::{PATIENCE, Site, ended, json, program, repository, signal, stderr};
+use crate::support::{PATIENCE, Site, ended, json, program, repository, signal, stderr};
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Output, Stdio};
@@ -41,13 +41,17 @@ async fn check_lists_every_shipped_job_with_its_next_three_slots() {
     assert_eq!(jobs, 16, "{table}");
     let stocks = table.lines().find(|line| line.starts_with("one-stocks ")).unwrap();
     assert!(stocks.ends_with("schedules/one.toml"), "{stocks}");
-    assert!(stderr(&output).contains("16 jobs and 3 connections; state in "), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("16 jobs (14 still to be configured) and 3 connections; state in "),
+        "{}",
+        stderr(&output)
+    );
     assert!(!dir.path().join("state").exists(), "a check creates nothing");
 }
 
 #[tokio::test]
 async fn check_prints_every_mistake_with_its_place() {
-    let site = Site::start().await;
+    let site = Site::quiet().await;
     let mistakes = r#"
 [job.one-stocks]
 cron = "0 61 * * * *"
@@ -60,14 +64,15 @@ from = "b2markt"
 every = "7h"
 crno = "0 0 0 * * *"
 "#;
-    site.configure("drain-timeout = \"soon\"", mistakes);
+    site.configure("drain-timeout = \"soon\"");
+    site.schedule(mistakes);
     let output = site.cadenced(&["check"]);
     assert_eq!(output.status.code(), Some(78));
     assert!(output.stdout.is_empty());
     let said = stderr(&output);
     for (place, key) in [
-        ("cadenced.toml:4:29: ", "drain-timeout: "),
-        ("site.toml:3:8: ", "job.one-stocks.cron: "),
+        ("cadenced.toml:5:17: ", "drain-timeout: "),
+        ("site.toml:3:11: ", "job.one-stocks.cron: "),
         ("site.toml:6:11: ", "job.b2market-orders.overlap: "),
         ("site.toml:8:8: ", "job.b2market-orders.pull.from: "),
         ("site.toml:10:9: ", "job.mine.every: "),

@@ -1,6 +1,6 @@
 //! The shipped unit file and the program agree: commands, exit codes, time-outs.
 
-use crate::support_checks::{program, repository};
+use crate::support::{program, repository};
 use std::fs;
 
 fn unit() -> String {

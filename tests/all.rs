@@ -11,5 +11,4 @@ mod pull;
 mod push;
 mod seeds;
 mod support;
-mod support_checks;
 mod unit_file;

@@ -190,7 +190,7 @@ impl World {
             Moment::Named(name) => {
                 daemon.stand_still_at(&format!("{name}:{}", self.dice.random_range(1..=2)));
                 self.go().await;
-                self.trigger(&daemon).await;
+                self.trigger().await;
                 self.until(&mut daemon, |said| matches!(said, Said::Stands(_))).await;
                 self.come_back().await;
                 daemon.kill().await;
@@ -210,7 +210,7 @@ impl World {
                     self.site.one.after_stocks(nth, move |_| hold());
                 }
                 self.go().await;
-                self.trigger(&daemon).await;
+                self.trigger().await;
                 loop {
                     tokio::select! {
                         _ = reached.recv() => break,
@@ -226,7 +226,7 @@ impl World {
                 let wire = wire.clone();
                 let before = wire.count();
                 self.go().await;
-                self.trigger(&daemon).await;
+                self.trigger().await;
                 let requests = self.dice.random_range(1..=5);
                 let there = wire.wait_until(|log| log.len() >= before + requests);
                 tokio::pin!(there);
@@ -278,16 +278,16 @@ impl World {
 
     /// One more run, from now on, to its end.
     async fn runs(&self, daemon: &mut Daemon, job: &str) {
-        let control = daemon.control().await;
+        let control = self.site.control().await;
         while control.trigger(job, Again::No, Wait::Yes).await.is_err() {
             // The run for the slot of this second goes on; the next trigger may find it ended.
             daemon.until("the end of a run", |said| said.tells("run ended", job)).await;
         }
     }
 
-    async fn trigger(&self, daemon: &Daemon) {
+    async fn trigger(&self) {
         // Refused where a run goes on: then that one, or the next second's, comes to the moment.
-        drop(daemon.control().await.trigger(self.job, Again::No, Wait::No).await);
+        drop(self.site.control().await.trigger(self.job, Again::No, Wait::No).await);
     }
 
     /// A → B on both sides.

@@ -1,7 +1,6 @@
 //! The real binary as a child process: started, listened to, told at which moment to stand still, killed.
 
 use super::{Site, soon};
-use cadenced::admin::ControlClient;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -95,11 +94,6 @@ impl Daemon {
             Ok(said) => said,
             Err(_) => panic!("waited in vain for {what}; the log:\n{}", log.lock().unwrap().join("\n")),
         }
-    }
-
-    /// Speaks to it through its control socket.
-    pub(crate) async fn control(&self) -> ControlClient {
-        ControlClient::connect(&self.dir.join("state")).await.expect("the daemon listens")
     }
 
     /// Its log so far.

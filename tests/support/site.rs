@@ -1,6 +1,7 @@
 //! A directory with the configuration of a daemon that runs the shipped schedules against simulated platforms and a
 //! sample ERP, all on loopback and living in the test's process: they outlast the daemon.
 
+use cadenced::admin::ControlClient;
 use cadenced::sandbox::demo::{Sandbox, Setup};
 use cadenced::sandbox::{B2Market, One};
 use sqlx::SqlitePool;
@@ -9,6 +10,7 @@ use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
 /// The token of the admin endpoint.
 pub(crate) const TOKEN: &str = "admin-token-of-the-tests";
@@ -21,6 +23,7 @@ pub(crate) struct Site {
     pub(crate) b2market: B2Market,
     pub(crate) one: One,
     pub(crate) erp: SqlitePool,
+    control: OnceCell<ControlClient>,
 }
 
 impl Site {
@@ -38,7 +41,7 @@ impl Site {
                 OpenOptions::new().create_new(true).write(true).mode(0o600).open(dir.path().join(name));
             file.as_mut().unwrap().write_all(secret.as_bytes()).unwrap();
         }
-        let site = Self { dir, tenant, user, b2market, one, erp };
+        let site = Self { dir, tenant, user, b2market, one, erp, control: OnceCell::new() };
         site.configure("");
         site.schedule(schedule);
         site
@@ -92,6 +95,12 @@ in-flight = 1
     /// The state directory.
     pub(crate) fn state(&self) -> PathBuf {
         self.dir().join("state")
+    }
+
+    /// Speaks to the daemon that runs here, whichever process it is by now.
+    pub(crate) async fn control(&self) -> &ControlClient {
+        let connect = || async { ControlClient::connect(&self.state()).await };
+        self.control.get_or_try_init(connect).await.expect("a daemon runs")
     }
 
     /// Where everything is.

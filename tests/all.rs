@@ -10,8 +10,10 @@
 mod commands;
 mod daemon;
 mod dry_run;
+mod housekeeping;
 mod kills;
 mod layers;
+mod plan;
 mod pull;
 mod push;
 mod seeds;

@@ -122,7 +122,12 @@ impl Ledger {
             while at <= self.last {
                 match self.slots.get(&(*job, at)).map(Vec::as_slice) {
                     Some([Some(outcome)]) if allowed.contains(outcome) => {}
-                    other => problems.push(format!("{job}@{at}: {other:?}")),
+                    other => {
+                        let runs =
+                            self.runs.iter().filter(|run| run.slot.at == at && run.slot.job.as_str() == *job);
+                        let said: Vec<_> = runs.map(|run| (run.outcome, &run.message)).collect();
+                        problems.push(format!("{job}@{at}: {other:?}, its runs: {said:?}"));
+                    }
                 }
                 at += TimeDelta::seconds(1);
             }
@@ -144,7 +149,7 @@ fn schedule() -> String {
 [job.{name}]
 {trigger}
 read = {{ from = "erp", sql = "select sku, warehouse, quantity from cadenced_stocks", key = ["warehouse", "sku"] }}
-map = {{ id = "{{sku}}", sku = "{{sku}}", quantity = "{{quantity}}" }}
+map = {{ id = "{{sku}}", sku = "{{sku}}", quantity = {{ field = "quantity", type = "decimal" }} }}
 [job.{name}.push]
 to = "one"
 post = "/api/v1/stock/integrations/auth-required/warehouses/{{warehouse}}/stocks/incremental"

@@ -32,7 +32,9 @@ impl Daemon {
     /// Starts it on a site and waits until it serves.
     pub(crate) async fn start(site: &Site) -> Self {
         let mut daemon = Self::launch(site.dir());
-        daemon.until("its start", |said| matches!(said, Said::Log(line) if line.ends_with("serving"))).await;
+        daemon
+            .until("its start", |said| matches!(said, Said::Log(line) if line.contains("daemon: serving")))
+            .await;
         daemon
     }
 

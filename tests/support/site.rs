@@ -87,6 +87,12 @@ in-flight = 1
         std::fs::write(self.dir().join("site/site.toml"), text).unwrap();
     }
 
+    /// Speaks to the daemon that runs here, whichever process it is by now.
+    pub(crate) async fn control(&self) -> &ControlClient {
+        let connect = || async { ControlClient::connect(&self.dir().join("state")).await };
+        self.control.get_or_try_init(connect).await.expect("a daemon runs")
+    }
+
     /// The daemon's file.
     pub(crate) fn config(&self) -> PathBuf {
         self.dir().join("cadenced.toml")
@@ -95,12 +101,6 @@ in-flight = 1
     /// The state directory.
     pub(crate) fn state(&self) -> PathBuf {
         self.dir().join("state")
-    }
-
-    /// Speaks to the daemon that runs here, whichever process it is by now.
-    pub(crate) async fn control(&self) -> &ControlClient {
-        let connect = || async { ControlClient::connect(&self.state()).await };
-        self.control.get_or_try_init(connect).await.expect("a daemon runs")
     }
 
     /// Where everything is.

@@ -126,6 +126,9 @@ fn what_the_packaged_example_calls_default_is_the_default() {
     assert!(lines.contains("drain-timeout = \"30s\"") && none.settings.drain_timeout.as_secs() == 30);
     assert!(lines.contains("level = \"info\"") && none.settings.log.level == tracing::Level::INFO);
     assert!(lines.contains("format = \"text\"") && none.settings.log.format == LogFormat::Text);
+    let kept = none.settings.housekeeping;
+    assert!(lines.contains("history = \"90d\"") && kept.history.as_secs() == 90 * 86_400);
+    assert!(lines.contains("exports = 14") && kept.exports == 14);
     let listen = none.settings.admin.listen;
     assert!(lines.contains(&format!("listen = \"{listen}\"")) && listen.port() == 8640);
 

@@ -1,10 +1,10 @@
 //! Commands as their user types them: what they print and how they end.
 
-use crate::support::{PATIENCE, Site, ended, json, program, repository, signal, stderr};
+use crate::support::{Site, json, program, repository, signal, soon, stderr};
 use std::fs;
-use std::io::{BufRead as _, BufReader};
 use std::process::{Output, Stdio};
 use std::time::{Duration, Instant};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 fn cadenced(arguments: &[&str]) -> Output {
     let nowhere = tempfile::tempdir().unwrap();
@@ -160,29 +160,23 @@ fn exit_codes_tell_what_went_wrong() {
 #[tokio::test]
 async fn the_demo_runs_both_jobs_and_ends_with_ctrl_c() {
     let dir = tempfile::tempdir().unwrap();
-    let mut demo =
-        program(dir.path()).arg("demo").stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-    let lines = BufReader::new(demo.stderr.take().unwrap()).lines();
-    let (sender, receiver) = std::sync::mpsc::channel();
-    std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
-    let mut said = Vec::new();
-    let mut say_until = |what: &dyn Fn(&str) -> bool| -> String {
-        loop {
-            let line = receiver
-                .recv_timeout(PATIENCE)
-                .unwrap_or_else(|_| panic!("the demo is silent after {said:?}"));
-            said.push(line.clone());
-            if what(&line) {
-                return line;
-            }
+    let mut command = program(dir.path());
+    command.arg("demo").stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut demo = tokio::process::Command::from(command).kill_on_drop(true).spawn().unwrap();
+    let mut lines = BufReader::new(demo.stderr.take().unwrap()).lines();
+    let mut line_with = async |words: &[&str]| loop {
+        let line = soon("the demo's next line", lines.next_line()).await.unwrap();
+        let line = line.unwrap_or_else(|| panic!("the demo ended without saying {words:?}"));
+        if words.iter().all(|word| line.contains(word)) {
+            return line;
         }
     };
-    let health = say_until(&|line| line.contains("/health"));
+    let health = line_with(&["/health"]).await;
     let health = health[health.find("http").unwrap()..].to_owned();
     // Which of the two ends first is chance.
-    let first = say_until(&|line| line.contains(" ok "));
+    let first = line_with(&[" ok "]).await;
     let other = if first.contains("one-stocks") { "b2market-orders" } else { "one-stocks" };
-    let second = say_until(&|line| line.contains(" ok ") && line.contains(other));
+    let second = line_with(&[" ok ", other]).await;
     let orders = if other == "one-stocks" { &first } else { &second };
     assert!(orders.contains("; watermark ") && orders.ends_with('Z'), "{orders}");
 
@@ -192,8 +186,8 @@ async fn the_demo_runs_both_jobs_and_ends_with_ctrl_c() {
         assert_eq!(health["jobs"][job]["status"], "ok", "{health}");
     }
     let asked = Instant::now();
-    signal(&demo, "INT");
-    assert_eq!(ended(&mut demo).code(), Some(0));
+    signal(demo.id().unwrap(), "INT");
+    assert_eq!(soon("the demo's end", demo.wait()).await.unwrap().code(), Some(0));
     assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
-    say_until(&|line| line.starts_with("stopped. "));
+    line_with(&["stopped. "]).await;
 }

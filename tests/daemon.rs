@@ -1,7 +1,6 @@
 //! The running daemon, as its service manager, its monitoring and its users meet it.
 
 use crate::support::{PATIENCE, Service, Site, TOKEN, json, stderr};
-use cadenced::admin::ControlClient;
 use cadenced::admin::control::{Again, Wait};
 use cadenced::run::Outcome;
 use cadenced::sandbox::erp;
@@ -26,10 +25,6 @@ fn keys(object: &Value) -> Vec<&str> {
     let mut keys: Vec<&str> = object.as_object().unwrap().keys().map(String::as_str).collect();
     keys.sort_unstable();
     keys
-}
-
-async fn control(site: &Site) -> ControlClient {
-    ControlClient::connect(&site.state()).await.unwrap()
 }
 
 fn refused(output: &Output) -> String {
@@ -98,9 +93,9 @@ async fn a_job_that_runs_keeps_showing_how_it_last_ended() {
     assert_eq!(site.cadenced(&["trigger", "one-stocks", "--wait"]).status.code(), Some(2));
     erp::set_stock(&site.erp, "W1", "A-00001", 1).await.unwrap();
     let hold = site.one.wire.hold_next("/stocks");
-    control(&site).await.trigger("one-stocks", Again::No, Wait::No).await.unwrap();
+    site.control().await.trigger("one-stocks", Again::No, Wait::No).await.unwrap();
     hold.reached().await;
-    let status = control(&site).await.status().await.unwrap();
+    let status = site.control().await.status().await.unwrap();
     let job = status.iter().find(|job| job.job.as_str() == "one-stocks").unwrap();
     assert!(job.running.is_some());
     assert_eq!(job.last_outcome, Some(Outcome::Partial));
@@ -114,7 +109,7 @@ async fn sigterm_lets_a_run_end_and_answers_meanwhile() {
     let site = Site::quiet().await;
     let mut daemon = site.service();
     let hold = site.one.wire.hold_next("/stocks");
-    control(&site).await.trigger("one-stocks", Again::No, Wait::No).await.unwrap();
+    site.control().await.trigger("one-stocks", Again::No, Wait::No).await.unwrap();
     hold.reached().await;
     daemon.signal("TERM");
     assert!(daemon.hears("STOPPING=1").contains("EXTEND_TIMEOUT_USEC="));
@@ -127,7 +122,7 @@ async fn sigterm_lets_a_run_end_and_answers_meanwhile() {
     assert!(refused(&site.cadenced(&["trigger", "b2market-orders"])).contains("the daemon is stopping"));
     assert!(refused(&site.cadenced(&["reload", "--wait"])).contains("the daemon is stopping"));
     hold.release();
-    assert_eq!(daemon.ended().code(), Some(0), "{}", daemon.log());
+    assert_eq!(daemon.ended().await.code(), Some(0), "{}", daemon.log());
     let runs = site.store().runs(None, 10).await.unwrap();
     assert_eq!(runs.iter().map(|run| run.outcome).collect::<Vec<_>>(), [Some(Outcome::Ok)]);
     assert_eq!(site.one.quantities(), erp::quantities(&site.erp).await.unwrap());
@@ -139,10 +134,10 @@ async fn a_run_that_outlasts_the_drain_is_recorded_as_interrupted() {
     site.configure("drain-timeout = \"1s\"");
     let mut daemon = site.service();
     let hold = site.one.wire.hold_next("/stocks");
-    control(&site).await.trigger("one-stocks", Again::No, Wait::No).await.unwrap();
+    site.control().await.trigger("one-stocks", Again::No, Wait::No).await.unwrap();
     hold.reached().await;
     daemon.signal("TERM");
-    assert_eq!(daemon.ended().code(), Some(0), "{}", daemon.log());
+    assert_eq!(daemon.ended().await.code(), Some(0), "{}", daemon.log());
     let runs = site.store().runs(None, 10).await.unwrap();
     assert_eq!(runs.iter().map(|run| run.outcome).collect::<Vec<_>>(), [Some(Outcome::Interrupted)]);
     hold.release();
@@ -162,7 +157,7 @@ async fn the_service_manager_hears_every_change() {
     daemon.hears("READY=1");
     daemon.signal("INT");
     daemon.hears("STOPPING=1");
-    assert_eq!(daemon.ended().code(), Some(0));
+    assert_eq!(daemon.ended().await.code(), Some(0));
 }
 
 #[tokio::test]
@@ -320,7 +315,7 @@ async fn watermarks_can_be_moved_with_and_without_a_daemon() {
 
     // Not under a run's feet.
     let hold = site.b2market.wire.hold_next("/Order/");
-    control(&site).await.trigger("b2market-orders", Again::No, Wait::No).await.unwrap();
+    site.control().await.trigger("b2market-orders", Again::No, Wait::No).await.unwrap();
     hold.reached().await;
     let busy = refused(&site.cadenced(&["watermark", "reset", "b2market-orders"]));
     assert!(busy.contains("b2market-orders is running"), "{busy}");
@@ -336,7 +331,7 @@ async fn rejects_can_be_looked_at_and_dropped_with_and_without_a_daemon() {
     }
     let daemon = site.service();
     assert_eq!(site.cadenced(&["once", "one-stocks"]).status.code(), Some(2));
-    let status = control(&site).await.status().await.unwrap();
+    let status = site.control().await.status().await.unwrap();
     let job = status.iter().find(|job| job.job.as_str() == "one-stocks").unwrap();
     assert_eq!(job.health.rejects, 3);
     one_reject_can_be_dropped(&site, "A-00003");
@@ -374,7 +369,7 @@ async fn a_state_can_be_exported_while_the_daemon_runs_and_imported_elsewhere() 
     let held = site.cadenced(&["state", "import", export]);
     assert!(!held.status.success() && stderr(&held).contains("held by process"), "{held:?}");
     daemon.signal("TERM");
-    assert_eq!(daemon.ended().code(), Some(0));
+    assert_eq!(daemon.ended().await.code(), Some(0));
 
     let elsewhere = site.dir().join("elsewhere");
     let elsewhere = elsewhere.to_str().unwrap();

@@ -7,7 +7,7 @@ mod service;
 mod site;
 
 pub(crate) use daemon::{Daemon, Said};
-pub(crate) use program::{ended, json, program, repository, signal, stderr};
+pub(crate) use program::{json, program, repository, signal, stderr};
 pub(crate) use service::Service;
 pub(crate) use site::{Site, TOKEN};
 

@@ -1,10 +1,9 @@
 //! The real binary as its user types it, and what it prints.
 
-use super::{PATIENCE, Site};
+use super::Site;
 use serde_json::Value;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Output, Stdio};
 
 impl Site {
     /// Runs the program with this site's configuration.
@@ -38,21 +37,9 @@ pub(crate) fn repository() -> &'static Path {
 }
 
 /// Sends a signal, by name, to a process of ours.
-pub(crate) fn signal(child: &Child, signal: &str) {
-    let kill = format!("kill -s {signal} {}", child.id());
+pub(crate) fn signal(process: u32, signal: &str) {
+    let kill = format!("kill -s {signal} {process}");
     assert!(Command::new("sh").arg("-c").arg(kill).status().unwrap().success());
-}
-
-/// Waits for a process to end, but not for ever.
-pub(crate) fn ended(child: &mut Child) -> ExitStatus {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        match child.try_wait().unwrap() {
-            Some(status) => return status,
-            None if Instant::now() > deadline => panic!("process {} does not end", child.id()),
-            None => std::thread::sleep(Duration::from_millis(10)),
-        }
-    }
 }
 
 pub(crate) fn json(text: &str) -> Value {

@@ -1,11 +1,12 @@
 //! The daemon as a service manager runs it: told by signals, heard over the notification socket.
 
-use super::program::{ended, signal};
-use super::{PATIENCE, Site};
+use super::program::signal;
+use super::{PATIENCE, Site, soon};
 use std::fs::{self, File};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{ExitStatus, Stdio};
+use tokio::process::{Child, Command};
 
 /// A daemon that runs; killed with the value.
 pub(crate) struct Service {
@@ -30,15 +31,9 @@ impl Site {
         let log = self.dir().join("daemon.log");
         let mut command = self.command(&["run"]);
         command.env("NOTIFY_SOCKET", &notify).envs(env.iter().copied());
-        let child = command.stdout(Stdio::null()).stderr(File::create(&log).unwrap()).spawn().unwrap();
+        command.stdout(Stdio::null()).stderr(File::create(&log).unwrap());
+        let child = Command::from(command).kill_on_drop(true).spawn().unwrap();
         Service { child, socket, log }
-    }
-}
-
-impl Drop for Service {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
     }
 }
 
@@ -63,7 +58,7 @@ impl Service {
     }
 
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        self.child.id().expect("it has not ended")
     }
 
     /// Where its admin endpoint listens: `http://127.0.0.1:port`.
@@ -75,11 +70,11 @@ impl Service {
     }
 
     pub(crate) fn signal(&self, name: &str) {
-        signal(&self.child, name);
+        signal(self.id(), name);
     }
 
     /// Waits for its end.
-    pub(crate) fn ended(&mut self) -> ExitStatus {
-        ended(&mut self.child)
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        soon("the daemon's end", self.child.wait()).await.unwrap()
     }
 }

@@ -1,3 +1,5 @@
 //! All integration tests in one binary; each file keeps one promise.
 
 mod layers;
+mod planner;
+mod support;

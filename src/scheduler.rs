@@ -3,6 +3,7 @@
 //! any of its runs starts. While the ledger can't be written nothing is started; the batch is tried again every second.
 
 use crate::clock::SharedClock;
+use crate::crash;
 use crate::job::Job;
 use crate::planner::{JobFacts, Plan, Planner, Refusal};
 use crate::run::{Cause, Counts, Entry, Outcome, RunId, Slot};
@@ -263,8 +264,14 @@ impl Scheduler {
     /// Writes what is queued, in one batch, and starts what was claimed. Refused claims may let others start.
     async fn write(&mut self) {
         while !is_empty(&self.unwritten) {
+            let LedgerBatch { closings, claims, .. } = &self.unwritten;
+            let (closes, claims) = (!closings.is_empty(), !claims.is_empty());
+            at(closes, "before-close").await;
+            at(claims, "before-claim").await;
             match self.coordinator.write(self.unwritten.clone()).await {
                 Ok(claimed) => {
+                    at(closes, "after-close").await;
+                    at(claims, "after-claim").await;
                     if self.stuck.take().is_some() {
                         tracing::info!("the ledger can be written again");
                     }
@@ -328,6 +335,7 @@ impl Scheduler {
         let claimed = token.clone();
         let mut stop = self.stop_runs.subscribe();
         let run = async move {
+            crash::point("at-start").await;
             if !splay.is_zero() {
                 tokio::select! {
                     () = tokio::time::sleep(splay) => {}
@@ -428,6 +436,13 @@ impl Scheduler {
                 reply.send(view).unwrap_or_default();
             }
         }
+    }
+}
+
+/// A moment of batches that have what it is about.
+async fn at(concerned: bool, moment: &str) {
+    if concerned {
+        crash::point(moment).await;
     }
 }
 

@@ -1,5 +1,17 @@
 //! All integration tests in one binary; each file keeps one promise.
 
+mod commands;
+mod daemon;
+mod dry_run;
+mod housekeeping;
+mod kills;
 mod layers;
+mod plan;
 mod planner;
+mod pull;
+mod push;
+mod scheduler;
+mod seeds;
 mod support;
+mod support_checks;
+mod unit_file;

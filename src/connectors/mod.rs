@@ -1,18 +1,22 @@
 //! Builds the two ends of a job and what it remembers between runs. Connections are opened once and shared by all jobs
 //! that use them, so that their quotas, logins and pools are shared too.
 
+mod preview;
 mod pull;
 mod push;
+
+pub use preview::{Preview, PreviewCounts, PreviewedReject, PreviewedRequest};
 
 use crate::clock::SharedClock;
 use crate::connection::{Connection, ConnectionKind};
 use crate::erp::{Database, SqlSink, SqlSource};
 use crate::job::{Job, Work};
 use crate::rest::{Client, PullSource, RestSink, SharedWalk, walk_rules};
-use crate::state::{Store, Token};
+use crate::retry::Backoff;
+use crate::state::{Coordinator as _, Store, Token, Watermark};
 use crate::transfer::{Checkpoint, Class, Failure, Sink, Source};
 use crate::watermark::Walk;
-use crate::words::ConnectionName;
+use crate::words::{ConnectionName, JobName};
 use pull::PullCheckpoint;
 use push::PushCheckpoint;
 use std::collections::BTreeMap;
@@ -52,6 +56,17 @@ impl Connectors {
         store: Store,
         clock: SharedClock,
     ) -> Result<Self, Failure> {
+        Self::open_with(connections, before, store, clock, Backoff::default())
+    }
+
+    /// As [`Connectors::open`], with other waits between the tries of a request.
+    pub fn open_with(
+        connections: &BTreeMap<ConnectionName, Connection>,
+        before: Option<&Self>,
+        store: Store,
+        clock: SharedClock,
+        backoff: Backoff,
+    ) -> Result<Self, Failure> {
         let mut connectors = Self {
             databases: BTreeMap::new(),
             clients: BTreeMap::new(),
@@ -72,7 +87,7 @@ impl Connectors {
                 }
                 ConnectionKind::Rest(rest) => {
                     let kept = before.and_then(|before| before.clients.get(name).cloned());
-                    let open = || Client::new(rest, clock.clone()).map(Arc::new);
+                    let open = || Client::with_backoff(rest, clock.clone(), backoff).map(Arc::new);
                     connectors.clients.insert(name.clone(), kept.map_or_else(open, Ok).map_err(named)?);
                 }
             }
@@ -83,6 +98,11 @@ impl Connectors {
     /// The platform connections, for what they have to show.
     pub fn clients(&self) -> impl Iterator<Item = (&ConnectionName, &Arc<Client>)> {
         self.clients.iter()
+    }
+
+    /// How far a job has read its source.
+    pub async fn watermark(&self, job: &JobName) -> Result<Option<Watermark>, Failure> {
+        self.store.watermark(job, ENTITY).await.map_err(state)
     }
 
     /// Builds the ends of one run and takes up what the last one left: keys in doubt, an unfinished walk.
@@ -106,10 +126,7 @@ impl Connectors {
                 let checkpoint = PushCheckpoint::new(self.store.clone(), token.clone(), read, push);
                 Ok(Ends { source: Box::new(source), sink: Box::new(sink), checkpoint: Box::new(checkpoint) })
             }
-            Work::Unconfigured => Err(Failure::new(
-                Class::Config,
-                "its ends are still to be configured: give it `pull` and `write`, or `read` and `push`",
-            )),
+            Work::Unconfigured => Err(unconfigured()),
         }
     }
 
@@ -144,6 +161,11 @@ impl Connectors {
     fn database(&self, name: &ConnectionName) -> Result<Database, Failure> {
         self.databases.get(name).cloned().ok_or_else(|| missing(name, "a database (`sql = …`)"))
     }
+}
+
+fn unconfigured() -> Failure {
+    let ends = "its ends are still to be configured: give it `pull` and `write`, or `read` and `push`";
+    Failure::new(Class::Config, ends)
 }
 
 fn missing(name: &ConnectionName, what: &str) -> Failure {

@@ -8,7 +8,7 @@ use chrono_tz::Tz;
 use std::collections::BTreeMap;
 
 /// An instant: `10:00` and `10:00:05` are of 2026-03-02, `03-29 01:00` of that year.
-pub fn at(text: &str) -> DateTime<Utc> {
+pub(crate) fn at(text: &str) -> DateTime<Utc> {
     let seconds = if text.matches(':').count() == 1 { ":00" } else { "" };
     let date = match text.find(':') {
         Some(2) => "2026-03-02 ",
@@ -18,20 +18,20 @@ pub fn at(text: &str) -> DateTime<Utc> {
     format!("{date}{text}{seconds}Z").replace(' ', "T").parse().unwrap()
 }
 
-pub fn name(text: &str) -> JobName {
+pub(crate) fn name(text: &str) -> JobName {
     JobName::new(text).unwrap()
 }
 
-pub fn names(texts: &[&str]) -> Vec<JobName> {
+pub(crate) fn names(texts: &[&str]) -> Vec<JobName> {
     texts.iter().copied().map(name).collect()
 }
 
-pub fn by_name(jobs: &[Job]) -> BTreeMap<JobName, Job> {
+pub(crate) fn by_name(jobs: &[Job]) -> BTreeMap<JobName, Job> {
     jobs.iter().map(|job| (job.name.clone(), job.clone())).collect()
 }
 
 /// Two ends that nobody will reach for.
-pub fn work() -> Work {
+pub(crate) fn work() -> Work {
     let pull = Pull {
         from: ConnectionName::new("platform").unwrap(),
         get: Template::new("/rows").unwrap(),
@@ -50,31 +50,31 @@ pub fn work() -> Work {
     Work::Pull(Box::new(pull), Box::new(write))
 }
 
-pub fn job(text: &str, trigger: Trigger) -> Job {
+pub(crate) fn job(text: &str, trigger: Trigger) -> Job {
     let summary = String::new();
     Job { name: name(text), summary, enabled: true, trigger, policy: Policy::default(), work: work() }
 }
 
 /// A job due by a cron expression, in UTC.
-pub fn cron(name: &str, expression: &str) -> Job {
+pub(crate) fn cron(name: &str, expression: &str) -> Job {
     job(name, Trigger::Timetable(Timetable::cron(expression, Tz::UTC).unwrap()))
 }
 
-pub fn after(name: &str, parents: &[&str]) -> Job {
+pub(crate) fn after(name: &str, parents: &[&str]) -> Job {
     job(name, Trigger::After(names(parents)))
 }
 
-pub fn initial(name: &str, parents: &[&str]) -> Job {
+pub(crate) fn initial(name: &str, parents: &[&str]) -> Job {
     job(name, Trigger::Initial(names(parents)))
 }
 
 /// The same job under another policy.
-pub fn with(mut job: Job, change: impl FnOnce(&mut Policy)) -> Job {
+pub(crate) fn with(mut job: Job, change: impl FnOnce(&mut Policy)) -> Job {
     change(&mut job.policy);
     job
 }
 
-pub fn disabled(mut job: Job) -> Job {
+pub(crate) fn disabled(mut job: Job) -> Job {
     job.enabled = false;
     job
 }

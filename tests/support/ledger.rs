@@ -14,23 +14,23 @@ use std::sync::{Mutex, MutexGuard};
 
 /// One slot.
 #[derive(Debug, Clone)]
-pub struct Record {
+pub(crate) struct Record {
     /// Nothing while its run goes.
-    pub outcome: Option<Outcome>,
-    pub attempts: u32,
-    pub reason: Option<Box<str>>,
+    pub(crate) outcome: Option<Outcome>,
+    pub(crate) attempts: u32,
+    pub(crate) reason: Option<Box<str>>,
     run: u64,
     updated: DateTime<Utc>,
 }
 
 /// All there is of one job.
 #[derive(Debug, Clone, Default)]
-pub struct Page {
-    pub accounted: Option<DateTime<Utc>>,
-    pub slots: BTreeMap<DateTime<Utc>, Record>,
-    pub ranges: Vec<SlotRange>,
-    pub pending: BTreeMap<DateTime<Utc>, Cause>,
-    pub paused: Option<String>,
+pub(crate) struct Page {
+    pub(crate) accounted: Option<DateTime<Utc>>,
+    pub(crate) slots: BTreeMap<DateTime<Utc>, Record>,
+    pub(crate) ranges: Vec<SlotRange>,
+    pub(crate) pending: BTreeMap<DateTime<Utc>, Cause>,
+    pub(crate) paused: Option<String>,
     open: BTreeSet<DateTime<Utc>>,
     last: Option<DateTime<Utc>>,
     succeeded: bool,
@@ -38,7 +38,7 @@ pub struct Page {
 
 impl Page {
     /// How a slot ended; an entry of its own is right where a range covers it too.
-    pub fn outcome(&self, at: DateTime<Utc>) -> Option<Outcome> {
+    pub(crate) fn outcome(&self, at: DateTime<Utc>) -> Option<Outcome> {
         let covers = |range: &&SlotRange| (range.first..=range.last).contains(&at);
         match self.slots.get(&at) {
             Some(record) => record.outcome,
@@ -49,20 +49,20 @@ impl Page {
 
 /// The ledger of all jobs.
 #[derive(Debug, Clone, Default)]
-pub struct Books {
-    pub jobs: BTreeMap<JobName, Page>,
+pub(crate) struct Books {
+    pub(crate) jobs: BTreeMap<JobName, Page>,
     runs: u64,
 }
 
 impl Books {
-    pub fn page(&mut self, job: &JobName) -> &mut Page {
+    pub(crate) fn page(&mut self, job: &JobName) -> &mut Page {
         if !self.jobs.contains_key(job) {
             self.jobs.insert(job.clone(), Page::default());
         }
         self.jobs.get_mut(job).unwrap()
     }
 
-    pub fn write(&mut self, batch: LedgerBatch, now: DateTime<Utc>) -> Vec<Claimed> {
+    pub(crate) fn write(&mut self, batch: LedgerBatch, now: DateTime<Utc>) -> Vec<Claimed> {
         for Closing { token, outcome, message, .. } in batch.closings {
             let page = self.page(&token.slot.job);
             let record = page.slots.get_mut(&token.slot.at).unwrap();
@@ -126,7 +126,7 @@ impl Books {
     }
 
     /// What a new process is told.
-    pub fn facts(&self) -> BTreeMap<JobName, JobFacts> {
+    pub(crate) fn facts(&self) -> BTreeMap<JobName, JobFacts> {
         let facts = |page: &Page| JobFacts {
             accounted: page.accounted,
             interrupted: page.open.iter().copied().collect(),
@@ -144,7 +144,7 @@ impl Books {
 
 /// The books as a coordinator, which can be made to fail.
 #[derive(Debug)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     clock: SharedClock,
     state: Mutex<State>,
 }
@@ -158,7 +158,7 @@ struct State {
 }
 
 impl Ledger {
-    pub fn new(clock: SharedClock) -> Self {
+    pub(crate) fn new(clock: SharedClock) -> Self {
         Self { clock, state: Mutex::default() }
     }
 
@@ -166,26 +166,26 @@ impl Ledger {
         self.state.lock().unwrap()
     }
 
-    pub fn books(&self) -> Books {
+    pub(crate) fn books(&self) -> Books {
         self.state().books.clone()
     }
 
     /// What was written, batch by batch.
-    pub fn batches(&self) -> Vec<LedgerBatch> {
+    pub(crate) fn batches(&self) -> Vec<LedgerBatch> {
         self.state().batches.clone()
     }
 
     /// How often somebody tried to write.
-    pub fn attempts(&self) -> usize {
+    pub(crate) fn attempts(&self) -> usize {
         self.state().attempts
     }
 
-    pub fn fail(&self, failing: bool) {
+    pub(crate) fn fail(&self, failing: bool) {
         self.state().failing = failing;
     }
 
     /// Writes down what a former process left behind.
-    pub fn change(&self, change: impl FnOnce(&mut Books)) {
+    pub(crate) fn change(&self, change: impl FnOnce(&mut Books)) {
         change(&mut self.state().books);
     }
 }

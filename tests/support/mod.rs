@@ -1,4 +1,23 @@
-//! What several tests lean on.
+//! What integration tests share: a site to run the daemon on, and the daemon itself as a process of its own; jobs and a
+//! ledger in memory for what needs no daemon.
 
-pub mod jobs;
-pub mod ledger;
+mod daemon;
+pub(crate) mod jobs;
+pub(crate) mod ledger;
+mod site;
+
+pub(crate) use daemon::{Daemon, Said};
+pub(crate) use site::Site;
+
+use std::time::Duration;
+
+/// Nothing a test waits for takes this long, however busy the machine is.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for what is sure to come; `what` says in the panic what did not.
+pub(crate) async fn soon<T>(what: &str, wait: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, wait).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited in vain for {what}"),
+    }
+}

@@ -1,9 +1,7 @@
 //! The ends of a run with a fate: at a step decided beforehand the process dies, or the ERP fails under the writer.
 
 use cadenced::connectors::Ends;
-use cadenced::transfer::{
-    Batch, Checkpoint, Chunk, Class, Failure, Record, Rejected, Settled, Sink, Source,
-};
+use cadenced::transfer::{Batch, Checkpoint, Chunk, Class, Failure, Record, Rejected, Settled, Sink, Source};
 use cadenced::watermark::PageFacts;
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::SqlitePool;

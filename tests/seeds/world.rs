@@ -299,8 +299,7 @@ impl Daemon {
     async fn claim(&self) -> Token {
         let mut at = self.clock.now().trunc_subsecs(0);
         loop {
-            let claims =
-                vec![Claim { slot: Slot { job: self.job.name.clone(), at }, cause: Cause::Manual }];
+            let claims = vec![Claim { slot: Slot { job: self.job.name.clone(), at }, cause: Cause::Manual }];
             let granted = self.store.write(LedgerBatch { claims, ..LedgerBatch::default() }).await.unwrap();
             match granted.into_iter().next().unwrap() {
                 Claimed::Granted(token) => return token,

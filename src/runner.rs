@@ -4,7 +4,7 @@
 use crate::connectors::{Connectors, Ends};
 use crate::job::Job;
 use crate::run::{Counts, Outcome};
-use crate::state::Token;
+use crate::state::{Token, Watermark};
 use crate::telemetry;
 use crate::transfer::{Class, Failure, copy};
 use futures_util::future::BoxFuture;
@@ -42,8 +42,8 @@ pub trait Perform: Send + Sync + 'static {
     fn perform(&self, job: Arc<Job>, token: Token, stop: Stop) -> BoxFuture<'static, Ended>;
 }
 
-/// Is told of each run that ended.
-pub type Observer = Arc<dyn Fn(&Token, &Ended) + Send + Sync>;
+/// Is told of each run that ended, and how far its job has read its source by then.
+pub type Observer = Arc<dyn Fn(&Token, &Ended, Option<&Watermark>) + Send + Sync>;
 
 /// Runs jobs over their connections.
 pub struct Runner {
@@ -77,10 +77,11 @@ impl Perform for Runner {
         let span = tracing::info_span!("run", job = %job.name, slot = %token.slot.at, run = %token.run);
         let run = async move {
             let started = Instant::now();
-            let ended = run(connectors, &job, &token, stop).await;
+            let ended = run(&connectors, &job, &token, stop).await;
             histogram!(telemetry::RUN_DURATION, "job" => job.name.to_string()).record(started.elapsed());
             if let Some(observer) = observer {
-                observer(&token, &ended);
+                let mark = connectors.watermark(&job.name).await.ok().flatten();
+                observer(&token, &ended, mark.as_ref());
             }
             ended
         };
@@ -88,11 +89,11 @@ impl Perform for Runner {
     }
 }
 
-async fn run(connectors: Arc<Connectors>, job: &Job, token: &Token, mut stop: Stop) -> Ended {
+async fn run(connectors: &Connectors, job: &Job, token: &Token, mut stop: Stop) -> Ended {
     tracing::info!(attempt = token.attempt, "run started");
     let mut counts = Counts::default();
     let moved = {
-        let moving = transfer(&connectors, job, token, &mut counts);
+        let moving = transfer(connectors, job, token, &mut counts);
         tokio::select! {
             moved = tokio::time::timeout(job.policy.timeout, moving) => moved.unwrap_or_else(|_| {
                 let seconds = job.policy.timeout.as_secs();
@@ -135,8 +136,8 @@ async fn transfer(
 fn conclude(job: &Job, counts: Counts, note: Option<String>) -> Ended {
     let name = &job.name;
     let rejected = (counts.rejected > 0).then(|| {
-        let total = counts.read;
-        format!("{} of {total} records were refused; see: cadenced rejects list {name}", counts.rejected)
+        let (total, were) = (counts.read, if counts.rejected == 1 { "was" } else { "were" });
+        format!("{} of {total} records {were} refused; see: cadenced rejects list {name}", counts.rejected)
     });
     let said: Vec<String> = rejected.into_iter().chain(note).collect();
     if said.is_empty() {

@@ -29,6 +29,8 @@ pub(super) enum Command {
     Check,
     /// Print when jobs are due
     Next(Next),
+    /// Lay a day of all jobs over the quotas of their connections, and say where it does not fit
+    Plan(Plan),
     /// Run one job now, without the daemon
     Once(Once),
     /// How every job is doing
@@ -112,6 +114,16 @@ fn zone(name: &str) -> Result<Tz, String> {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Plan {
+    /// The day, in the daemon's zone [default: today]
+    #[arg(long, value_name = "DATE")]
+    pub(super) date: Option<NaiveDate>,
+    /// How it is written
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Once {
     /// The job
     pub(super) job: String,
@@ -151,7 +163,7 @@ pub(super) struct Slots {
 pub(super) struct Trigger {
     /// The job
     pub(super) job: String,
-    /// Deliver again what was delivered before
+    /// Run an `initial` job once more although it had its one successful run
     #[arg(long)]
     pub(super) again: bool,
     /// Wait for the run's end and exit with its outcome

@@ -7,11 +7,13 @@ mod args;
 mod check;
 mod control;
 mod demo;
+mod dry_run;
 mod keep;
 mod launch;
 mod next;
 mod output;
 mod place;
+mod plan;
 #[cfg(test)]
 mod tests;
 
@@ -73,12 +75,13 @@ async fn perform_talking(command: Command, place: &Place, out: &mut impl Write) 
     match command {
         Command::Status(args) => control::status(&daemon().await?, &args, out).await,
         Command::History(args) => control::history(&daemon().await?, &args, out).await,
+        Command::Plan(args) => plan::plan(place, &args, SystemClock.now(), out).await,
         Command::Slots(args) => control::slots(&daemon().await?, &args, out).await,
         Command::Trigger(args) => control::trigger(&daemon().await?, &args).await,
         Command::Pause(args) => control::pause(&daemon().await?, &args).await,
         Command::Resume(args) => control::resume(&daemon().await?, &args).await,
         Command::Reload(args) => control::reload(&daemon().await?, &args).await,
-        Command::Watermark(command) => keep::watermark(&place.state()?, command, out).await,
+        Command::Watermark(command) => keep::watermark(place, command, out).await,
         Command::Rejects(command) => keep::rejects(&place.state()?, command, out).await,
         Command::State(command) => keep::state(&place.state()?, command, out).await,
         Command::Run | Command::Demo | Command::Once(_) | Command::Check | Command::Next(_) => {

@@ -1,8 +1,11 @@
 //! Builds the two ends of a job and what it remembers between runs. Connections are opened once and shared by all jobs
 //! that use them, so that their quotas, logins and pools are shared too.
 
+mod preview;
 mod pull;
 mod push;
+
+pub use preview::{Preview, PreviewCounts, PreviewedReject, PreviewedRequest};
 
 use crate::clock::SharedClock;
 use crate::connection::{Connection, ConnectionKind};
@@ -10,10 +13,10 @@ use crate::erp::{Database, SqlSink, SqlSource};
 use crate::job::{Job, Work};
 use crate::rest::{Client, PullSource, RestSink, SharedWalk, walk_rules};
 use crate::retry::Backoff;
-use crate::state::{Store, Token};
+use crate::state::{Coordinator as _, Store, Token, Watermark};
 use crate::transfer::{Checkpoint, Class, Failure, Sink, Source};
 use crate::watermark::Walk;
-use crate::words::ConnectionName;
+use crate::words::{ConnectionName, JobName};
 use pull::PullCheckpoint;
 use push::PushCheckpoint;
 use std::collections::BTreeMap;
@@ -97,6 +100,11 @@ impl Connectors {
         self.clients.iter()
     }
 
+    /// How far a job has read its source.
+    pub async fn watermark(&self, job: &JobName) -> Result<Option<Watermark>, Failure> {
+        self.store.watermark(job, ENTITY).await.map_err(state)
+    }
+
     /// Builds the ends of one run and takes up what the last one left: keys in doubt, an unfinished walk.
     pub async fn ends(&self, job: &Job, token: &Token) -> Result<Ends, Failure> {
         self.store.recover_doubt(&job.name, ENTITY).await.map_err(state)?;
@@ -118,10 +126,7 @@ impl Connectors {
                 let checkpoint = PushCheckpoint::new(self.store.clone(), token.clone(), read, push);
                 Ok(Ends { source: Box::new(source), sink: Box::new(sink), checkpoint: Box::new(checkpoint) })
             }
-            Work::Unconfigured => Err(Failure::new(
-                Class::Config,
-                "its ends are still to be configured: give it `pull` and `write`, or `read` and `push`",
-            )),
+            Work::Unconfigured => Err(unconfigured()),
         }
     }
 
@@ -156,6 +161,11 @@ impl Connectors {
     fn database(&self, name: &ConnectionName) -> Result<Database, Failure> {
         self.databases.get(name).cloned().ok_or_else(|| missing(name, "a database (`sql = …`)"))
     }
+}
+
+fn unconfigured() -> Failure {
+    let ends = "its ends are still to be configured: give it `pull` and `write`, or `read` and `push`";
+    Failure::new(Class::Config, ends)
 }
 
 fn missing(name: &ConnectionName, what: &str) -> Failure {

@@ -3,6 +3,7 @@
 //! proved, and forgets then what lies so far back that it won't be asked for again.
 
 use super::{ENTITY, state};
+use crate::crash;
 use crate::job::{Cursor, Pull};
 use crate::rest::SharedWalk;
 use crate::state::{
@@ -107,6 +108,7 @@ impl PullCheckpoint {
         settlement.walk = if ended.is_some() { Keep::Clear } else { Keep::Save(saved) };
         let run = self.token.run;
         self.store.settle(self.job(), ENTITY, run, settlement).await.map_err(state)?;
+        crash::point("pull-after-settle").await;
         match ended {
             Some(Walked::Proved(Some(reached))) => self.commit(reached).await,
             Some(Walked::Unproved) => {
@@ -128,7 +130,9 @@ impl PullCheckpoint {
             return Ok(());
         }
         let mark = NewMark { entity: ENTITY.to_owned(), value: reached.0.into(), walk: Keep::Clear };
+        crash::point("pull-before-watermark").await;
         self.store.commit_watermark(&self.token, mark).await.map_err(state)?;
+        crash::point("pull-after-watermark").await;
         let forget = Forget::Before(reached.minus(self.overlap));
         self.store.prune_delivered(self.job(), ENTITY, forget).await.map_err(state)?;
         Ok(())
@@ -147,13 +151,20 @@ fn fingerprint(record: &Record) -> u64 {
 
 impl Checkpoint for PullCheckpoint {
     fn sift<'a>(&'a mut self, chunk: &'a mut Chunk) -> BoxFuture<'a, Result<u64, Failure>> {
-        Box::pin(self.sift_page(chunk))
+        Box::pin(async {
+            crash::point("pull-after-read").await;
+            self.sift_page(chunk).await
+        })
     }
 
     fn doubt<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<(), Failure>> {
         let keys =
             batch.records.iter().map(|record| Doubtful { key: record.key.clone(), group: None }).collect();
-        Box::pin(async move { self.store.doubt(self.job(), ENTITY, keys).await.map_err(state) })
+        Box::pin(async move {
+            self.store.doubt(self.job(), ENTITY, keys).await.map_err(state)?;
+            crash::point("pull-after-doubt").await;
+            Ok(())
+        })
     }
 
     fn settle<'a>(
@@ -173,7 +184,10 @@ impl Checkpoint for PullCheckpoint {
             }
         }
         self.settlement.rejects.extend(settled.rejected.iter().cloned());
-        Box::pin(async { Ok(()) })
+        Box::pin(async {
+            crash::point("pull-after-sink-commit").await;
+            Ok(())
+        })
     }
 
     fn advance<'a>(

@@ -19,7 +19,7 @@ mod tests;
 mod verdict;
 mod xml;
 
-pub use client::Client;
+pub use client::{Client, Shown};
 pub use pull::{KEY_SEPARATOR, PullSource, SharedWalk, walk_rules};
 pub use push::RestSink;
 pub use request::{Answer, BadPath, Body, Request, expand_path};

@@ -65,23 +65,35 @@ impl PullSource {
         Self { client: client.for_run(), pull, walk, clock }
     }
 
+    /// The request that the walk wants next, if any.
+    ///
+    /// # Errors
+    /// [`Class::Config`]: nothing fills one of its placeholders.
+    pub fn next_request(&self) -> Result<Option<Request>, Failure> {
+        let (ask, low) = self.walk.with(|walk| (walk.ask(), walk.low()));
+        let Ask::Page(page) = ask else { return Ok(None) };
+        self.request(page, low).map(Some)
+    }
+
     async fn next_page(&mut self) -> Result<Option<Chunk>, Failure> {
         let (ask, low) = self.walk.with(|walk| (walk.ask(), walk.low()));
         let Ask::Page(page) = ask else { return Ok(None) };
         let request = self.request(page, low)?;
-        let answer = self.client.call(&request).await?;
+        let asked = request.shown();
+        let on_page = |Failure { class, message }: Failure| {
+            let rest = message.strip_prefix(&asked).map_or_else(|| format!(": {message}"), str::to_owned);
+            Failure::new(class, format!("{asked}, page {page}{rest}"))
+        };
+        let answer = self.client.call(&request).await.map_err(on_page)?;
         if !answer.is_success() {
-            return Err(answer.refusal());
+            return Err(on_page(answer.refusal()));
         }
-        let asked = format!("{}, page {page}", request.shown());
         let pull = Arc::clone(&self.pull);
         let chunk = tokio::task::spawn_blocking(move || read_chunk(&pull, answer, page))
             .await
             .map_err(|error| Failure::new(Class::Answer, format!("reading it broke off: {error}")))
             .flatten();
-        chunk
-            .map(Some)
-            .map_err(|Failure { class, message }| Failure::new(class, format!("{asked}: {message}")))
+        chunk.map(Some).map_err(on_page)
     }
 
     fn request(&self, page: u64, low: Option<Cursor>) -> Result<Request, Failure> {

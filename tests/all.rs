@@ -1,5 +1,8 @@
 //! All integration tests in one binary; each file keeps one promise.
 
+// clippy then holds what the tests share to the rules of tests.
+#![cfg(test)]
+
 mod commands;
 mod daemon;
 mod dry_run;

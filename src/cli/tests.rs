@@ -157,7 +157,7 @@ async fn rejects_are_found_and_dropped_by_the_key_that_the_list_shows() {
     printed(dir, &["rejects", "drop", "one-stocks", key]).await;
     assert_eq!(stopped(dir, &["rejects", "drop", "one-stocks", key]).await.exit, Exit::Failed);
     printed(dir, &["rejects", "drop", "one-stocks", "--all"]).await;
-    assert_eq!(printed(dir, &["rejects", "list"]).await.lines().count(), 1);
+    assert_eq!(printed(dir, &["rejects", "list"]).await, "");
 }
 
 #[tokio::test]

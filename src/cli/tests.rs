@@ -2,8 +2,8 @@
 
 use super::args::Cli;
 use super::output::{Exit, Stop};
-use super::{perform, perform_talking};
 use super::place::Place;
+use super::{perform, perform_talking};
 use crate::admin::control::{Condition, Readiness};
 use crate::admin::tests::{Scripted, on_socket};
 use crate::clock::SystemClock;

@@ -312,7 +312,7 @@ impl World {
 
     /// What happens while the daemon stands still: mostly the way back, sometimes one more time there and back.
     async fn come_back(&mut self) {
-        if self.dice.random_bool(0.3) {
+        if self.change == Change::ClockMoves && self.dice.random_bool(0.3) {
             // Only some: rows that wait on later pages move forward to where the walk has been.
             let some = self.dice.random_range(1..CHANGING);
             self.orders.iter().take(some).for_each(|id| self.site.b2market.undo(id));

@@ -37,6 +37,9 @@ pub mod run;
 /// Pure decisions: facts and a time in, actions out.
 pub mod planner;
 
+/// A day of all jobs laid over the quotas of their connections, pure.
+pub mod plan;
+
 /// Source, Sink, Checkpoint and the loop that copies between them.
 pub mod transfer;
 
@@ -55,6 +58,9 @@ pub mod runner;
 
 /// Waits, claims, starts, joins.
 pub mod scheduler;
+
+/// The daemon's own chores: history, digests, exports.
+pub mod housekeeping;
 
 /// Health, metrics, control API.
 pub mod admin;

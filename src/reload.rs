@@ -137,6 +137,7 @@ fn needs_restart(old: &Settings, new: &Settings) -> Vec<String> {
         ("admin.token", token(old) != token(new)),
         ("drain-timeout", old.drain_timeout != new.drain_timeout),
         ("log", old.log != new.log),
+        ("housekeeping", old.housekeeping != new.housekeeping),
     ];
     let changed = changed.into_iter().filter(|(_, changed)| *changed);
     changed

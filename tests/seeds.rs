@@ -23,6 +23,9 @@ use world::World;
 /// As long as seeds are played where nobody says how many.
 const BUDGET: Duration = Duration::from_secs(40);
 
+/// A seed takes about a second; what takes this long goes round in circles.
+const LONGEST: Duration = Duration::from_secs(60);
+
 /// How often each fault was played.
 #[derive(Clone, Default)]
 struct Tally(Arc<Mutex<BTreeMap<&'static str, u64>>>);
@@ -77,7 +80,10 @@ fn whatever_happens_the_erp_ends_up_equal_to_the_platform() {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                 let mut world = runtime.block_on(World::new(&tally));
                 while let Some(seed) = seeds.take() {
-                    let play = AssertUnwindSafe(|| runtime.block_on(world.play(seed)));
+                    let play = AssertUnwindSafe(|| {
+                        let limited = async { tokio::time::timeout(LONGEST, world.play(seed)).await };
+                        runtime.block_on(limited).unwrap_or_else(|_| Err("it does not end".to_owned()))
+                    });
                     let verdict = catch_unwind(play).unwrap_or_else(|panic| {
                         let text = panic.downcast_ref::<String>().cloned();
                         Err(text.unwrap_or_else(|| "it panicked; see above".to_owned()))

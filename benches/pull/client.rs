@@ -52,7 +52,11 @@ pub(crate) fn run(side: &str, orders: u64, page: u64, url: &str) -> Result<Measu
         let mut connection = SqliteConnection::connect_with(&options).await?;
         let arrived: i64 =
             sqlx::query_scalar("select count(distinct raw) from orders").fetch_one(&mut connection).await?;
-        if arrived.cast_unsigned() == orders { Ok(measured) } else { Err(format!("{arrived} arrived").into()) }
+        if arrived.cast_unsigned() == orders {
+            Ok(measured)
+        } else {
+            Err(format!("{arrived} arrived").into())
+        }
     })
 }
 

@@ -54,13 +54,7 @@ fn answer_all(mut stream: TcpStream, orders: u64) -> Result<()> {
     }
 }
 
-fn write_page(
-    body: &mut Vec<u8>,
-    first: DateTime<Utc>,
-    orders: u64,
-    page: u64,
-    size: u64,
-) -> Result<()> {
+fn write_page(body: &mut Vec<u8>, first: DateTime<Utc>, orders: u64, page: u64, size: u64) -> Result<()> {
     let pages = orders.div_ceil(size);
     write!(body, r#"{{"pagination":{{"totalPages":{pages},"totalItems":{orders}}},"data":["#)?;
     let begin = page.saturating_sub(1) * size;

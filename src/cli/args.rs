@@ -29,6 +29,8 @@ pub(super) enum Command {
     Check,
     /// Print when jobs are due
     Next(Next),
+    /// Lay a day of all jobs over the quotas of their connections, and say where it does not fit
+    Plan(Plan),
     /// Run one job now, without the daemon
     Once(Once),
     /// How every job is doing
@@ -109,6 +111,16 @@ pub(super) struct Next {
 
 fn zone(name: &str) -> Result<Tz, String> {
     name.parse().map_err(|_| "not an IANA time zone such as Europe/Warsaw".to_owned())
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Plan {
+    /// The day, in the daemon's zone [default: today]
+    #[arg(long, value_name = "DATE")]
+    pub(super) date: Option<NaiveDate>,
+    /// How it is written
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
 }
 
 #[derive(Debug, Args)]

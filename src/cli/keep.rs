@@ -21,13 +21,13 @@ use std::sync::Arc;
 const ENTITY: &str = "";
 
 /// Who holds the state.
-enum Keeper {
+pub(super) enum Keeper {
     Daemon(ControlClient),
     Here(Store),
 }
 
 impl Keeper {
-    async fn find(state: &Path) -> Result<Self, Stop> {
+    pub(super) async fn find(state: &Path) -> Result<Self, Stop> {
         match ControlClient::connect(state).await {
             Ok(daemon) => Ok(Self::Daemon(daemon)),
             // Opening a store creates it, and a mistyped directory must not become one.

@@ -13,6 +13,7 @@ mod launch;
 mod next;
 mod output;
 mod place;
+mod plan;
 #[cfg(test)]
 mod tests;
 
@@ -74,6 +75,7 @@ async fn perform_talking(command: Command, place: &Place, out: &mut impl Write) 
     match command {
         Command::Status(args) => control::status(&daemon().await?, &args, out).await,
         Command::History(args) => control::history(&daemon().await?, &args, out).await,
+        Command::Plan(args) => plan::plan(place, &args, SystemClock.now(), out).await,
         Command::Slots(args) => control::slots(&daemon().await?, &args, out).await,
         Command::Trigger(args) => control::trigger(&daemon().await?, &args).await,
         Command::Pause(args) => control::pause(&daemon().await?, &args).await,

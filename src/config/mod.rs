@@ -32,7 +32,8 @@ pub use diagnostic::{Diagnostic, OriginKind, Place};
 use self::document::Node;
 use self::reader::{Report, Table};
 use crate::connection::Connection;
-use crate::job::Job;
+use crate::housekeeping::Rules;
+use crate::job::{Estimate, Job};
 use crate::telemetry::LogFormat;
 use crate::words::{ConnectionName, JobName};
 use chrono_tz::Tz;
@@ -66,6 +67,8 @@ pub struct Loaded {
     pub jobs: BTreeMap<JobName, Job>,
     /// For jobs that are chains per record: the names of their steps, in order. Kept, not yet carried out.
     pub steps: BTreeMap<JobName, Vec<String>>,
+    /// What a run of a job costs, where the configuration says it; for `plan`.
+    pub estimates: BTreeMap<JobName, Estimate>,
     /// The files read, in the order of their layers.
     pub files: Vec<PathBuf>,
     /// What is allowed but probably not meant.
@@ -89,6 +92,8 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// What is logged and how.
     pub log: Log,
+    /// How long history and exports are kept.
+    pub housekeeping: Rules,
 }
 
 /// The admin endpoint.
@@ -120,6 +125,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
         connections: BTreeMap::new(),
         jobs: BTreeMap::new(),
         steps: BTreeMap::new(),
+        estimates: BTreeMap::new(),
         files: merged.files,
         warnings: Vec::new(),
         origins: BTreeMap::new(),

@@ -12,7 +12,7 @@ use crate::job::{Cursor, Job, Work};
 use crate::planner;
 use crate::reload::{Reloader, Set};
 use crate::run::{Outcome, RunId, RunRecord, SlotRange};
-use crate::scheduler::{SchedulerHandle, View};
+use crate::scheduler::{Jobs, SchedulerHandle, View};
 use crate::state::{Coordinator as _, JobView, StateError, Store, Watermark};
 use crate::telemetry;
 use crate::transfer::Failure;
@@ -100,6 +100,11 @@ impl DaemonControl {
         let next = view.next.iter().min_by_key(|(_, at)| **at);
         let next = next.map(|(job, at)| format!("; next: {job} at {}", at.format("%H:%M:%SZ")));
         Some(format!("{} running{}", view.running.len(), next.unwrap_or_default()))
+    }
+
+    /// The jobs that serve.
+    pub(super) fn jobs(&self) -> Jobs {
+        self.reloader.set().jobs.clone()
     }
 
     fn job(&self, name: &JobName) -> Answer<Job> {

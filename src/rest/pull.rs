@@ -3,7 +3,7 @@
 //! before any of its rows is handed on. When the walk is proved is the walk's business, when the watermark moves the
 //! checkpoint's.
 
-use super::rows::{fields_of, read_page};
+use super::rows::{Reading, fields_of, read_page};
 use super::{Answer, Client, Request, expand_path};
 use crate::clock::SharedClock;
 use crate::job::map::plain_text;
@@ -79,19 +79,21 @@ impl PullSource {
         let (ask, low) = self.walk.with(|walk| (walk.ask(), walk.low()));
         let Ask::Page(page) = ask else { return Ok(None) };
         let request = self.request(page, low)?;
-        let answer = self.client.call(&request).await?;
+        let asked = request.shown();
+        let on_page = |Failure { class, message }: Failure| {
+            let rest = message.strip_prefix(&asked).map_or_else(|| format!(": {message}"), str::to_owned);
+            Failure::new(class, format!("{asked}, page {page}{rest}"))
+        };
+        let answer = self.client.call(&request).await.map_err(on_page)?;
         if !answer.is_success() {
-            return Err(answer.refusal());
+            return Err(on_page(answer.refusal()));
         }
-        let asked = format!("{}, page {page}", request.shown());
         let pull = Arc::clone(&self.pull);
         let chunk = tokio::task::spawn_blocking(move || read_chunk(&pull, answer, page))
             .await
             .map_err(|error| Failure::new(Class::Answer, format!("reading it broke off: {error}")))
             .flatten();
-        chunk
-            .map(Some)
-            .map_err(|Failure { class, message }| Failure::new(class, format!("{asked}: {message}")))
+        chunk.map(Some).map_err(on_page)
     }
 
     fn request(&self, page: u64, low: Option<Cursor>) -> Result<Request, Failure> {
@@ -142,7 +144,8 @@ fn read_chunk(pull: &Pull, mut answer: Answer, page: u64) -> Result<Chunk, Failu
     let body = answer.body.reader().map_err(|error| {
         Failure::new(Class::State, format!("the temporary file of a page can't be read: {error}"))
     })?;
-    let facts = read_page(body, &pull.rows, &wanted, |content| {
+    let reading = Reading { rows: pull.rows.clone(), wanted, xml: pull.xml.clone() };
+    let facts = read_page(body, None, &reading, |content| {
         row += 1;
         match read_row(pull, &fields, content) {
             Ok(record) => chunk.records.push(record),

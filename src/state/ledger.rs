@@ -254,6 +254,8 @@ fn claim_slot(
         return Ok(Claimed::Refused(Refusal::Open(run)));
     }
     if let Some(outcome) = before.as_ref().and_then(|record| record.outcome).filter(|o| is_final(*o)) {
+        // It no longer waits either, or each start would ask for it again.
+        draft.remove(keys::slot(keys::PENDING, &slot));
         return Ok(Claimed::Refused(Refusal::Ended(outcome)));
     }
     let run = RunId(writer.last_run + opened.len() as u64 + 1);

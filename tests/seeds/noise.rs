@@ -19,6 +19,8 @@ pub(super) struct Noise {
     changes: u32,
     /// How probable it is that the next answer is wrong, in percent.
     faults: u32,
+    /// Changes still to come: a list that grew faster than it is read would never end.
+    left: u32,
     quiet: Arc<AtomicBool>,
     tally: Tally,
     /// Rows dated in the future that nobody has edited yet.
@@ -29,8 +31,9 @@ impl Noise {
     pub(super) fn new(seed: u64, quiet: &Arc<AtomicBool>, tally: &Tally) -> Self {
         let mut dice = StdRng::seed_from_u64(seed ^ 0x6e6f_6973_6500_0000);
         let level = |dice: &mut StdRng, levels: [u32; 4]| levels[dice.random_range(0..4)];
-        let (changes, faults) = (level(&mut dice, [0, 15, 40, 90]), level(&mut dice, [0, 3, 10, 25]));
-        Self { dice, changes, faults, quiet: Arc::clone(quiet), tally: tally.clone(), ahead: Vec::new() }
+        let (changes, faults) = (level(&mut dice, [0, 15, 40, 90]), level(&mut dice, [0, 2, 6, 15]));
+        let (quiet, tally, ahead) = (Arc::clone(quiet), tally.clone(), Vec::new());
+        Self { dice, changes, faults, left: 100, quiet, tally, ahead }
     }
 
     /// Between one page and the next.
@@ -70,6 +73,8 @@ impl Noise {
     }
 
     fn change(&mut self, market: &B2Market) {
+        let Some(left) = self.left.checked_sub(1) else { return };
+        self.left = left;
         let id = self.any(market);
         let what = match self.dice.random_range(0..100) {
             0..25 => {

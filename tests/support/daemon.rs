@@ -1,7 +1,6 @@
 //! The real binary as a child process: started, listened to, told at which moment to stand still, killed.
 
 use super::{Site, soon};
-use cadenced::admin::ControlClient;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -33,7 +32,9 @@ impl Daemon {
     /// Starts it on a site and waits until it serves.
     pub(crate) async fn start(site: &Site) -> Self {
         let mut daemon = Self::launch(site.dir());
-        daemon.until("its start", |said| matches!(said, Said::Log(line) if line.ends_with("serving"))).await;
+        daemon
+            .until("its start", |said| matches!(said, Said::Log(line) if line.contains("daemon: serving")))
+            .await;
         daemon
     }
 
@@ -95,11 +96,6 @@ impl Daemon {
             Ok(said) => said,
             Err(_) => panic!("waited in vain for {what}; the log:\n{}", log.lock().unwrap().join("\n")),
         }
-    }
-
-    /// Speaks to it through its control socket.
-    pub(crate) async fn control(&self) -> ControlClient {
-        ControlClient::connect(&self.dir.join("state")).await.expect("the daemon listens")
     }
 
     /// Its log so far.

@@ -26,7 +26,7 @@ fn the_shipped_schedules_name_every_row_of_their_platforms() {
         .map(|job| {
             let when = match &job.trigger {
                 Trigger::Timetable(timetable) => timetable.describe(),
-                Trigger::Initial => "initial".to_owned(),
+                Trigger::Initial(_) => "initial".to_owned(),
                 Trigger::After(parents) => format!("after {}", parents[0]),
                 Trigger::Manual => "manual".to_owned(),
             };
@@ -106,7 +106,7 @@ fn whole_example() -> String {
 #[test]
 fn every_key_of_the_packaged_example_is_understood() {
     let mut site = Site::new(&whole_example()).file("ca.pem", "").file("schedules/none.toml", "");
-    for credential in ["admin-token", "one-api-auth", "b2m", "eryxon"] {
+    for credential in ["admin-token", "one-api-auth", "b2m", "cortecloud", "cortecloud-key"] {
         site = site.file(&format!("credentials/{credential}"), "secret\n");
         fs::set_permissions(
             site.path().join("credentials").join(credential),
@@ -126,6 +126,9 @@ fn what_the_packaged_example_calls_default_is_the_default() {
     assert!(lines.contains("drain-timeout = \"30s\"") && none.settings.drain_timeout.as_secs() == 30);
     assert!(lines.contains("level = \"info\"") && none.settings.log.level == tracing::Level::INFO);
     assert!(lines.contains("format = \"text\"") && none.settings.log.format == LogFormat::Text);
+    let kept = none.settings.housekeeping;
+    assert!(lines.contains("history = \"90d\"") && kept.history.as_secs() == 90 * 86_400);
+    assert!(lines.contains("exports = 14") && kept.exports == 14);
     let listen = none.settings.admin.listen;
     assert!(lines.contains(&format!("listen = \"{listen}\"")) && listen.port() == 8640);
 

@@ -15,3 +15,4 @@ mod seeds;
 mod support;
 mod support_checks;
 mod unit_file;
+mod year;

@@ -14,4 +14,3 @@ mod scheduler;
 mod seeds;
 mod support;
 mod unit_file;
-mod year;

@@ -10,6 +10,7 @@
 mod commands;
 mod daemon;
 mod dry_run;
+mod formats;
 mod housekeeping;
 mod kills;
 mod layers;

@@ -7,7 +7,7 @@ use crate::crash;
 use crate::job::{Cursor, Pull};
 use crate::rest::SharedWalk;
 use crate::state::{
-    Coordinator as _, Delivered, Forget, NewMark, Settlement, Store, Token, Urgency, Walk as Keep,
+    Coordinator as _, Delivered, Doubtful, Forget, NewMark, Settlement, Store, Token, Walk as Keep,
 };
 use crate::transfer::{Batch, Checkpoint, Chunk, Class, Digest, Failure, Record, Rejected, Settled};
 use crate::watermark::{PageFacts, RowFact, WalkRules, Walked};
@@ -105,7 +105,6 @@ impl PullCheckpoint {
         let (ended, walk) = self.walk.with(|walk| (walk.walked(), serde_json::to_value(&*walk)));
         let mut settlement = std::mem::take(&mut self.settlement);
         let saved = walk.map_err(|error| Failure::new(Class::State, error.to_string()))?;
-        settlement.urgency = Urgency::Soon;
         settlement.walk = if ended.is_some() { Keep::Clear } else { Keep::Save(saved) };
         let run = self.token.run;
         self.store.settle(self.job(), ENTITY, run, settlement).await.map_err(state)?;
@@ -159,9 +158,10 @@ impl Checkpoint for PullCheckpoint {
     }
 
     fn doubt<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<(), Failure>> {
-        let keys = batch.records.iter().map(|record| record.key.clone()).collect();
+        let keys =
+            batch.records.iter().map(|record| Doubtful { key: record.key.clone(), group: None }).collect();
         Box::pin(async move {
-            self.store.doubt_known(self.job(), ENTITY, keys).await.map_err(state)?;
+            self.store.doubt(self.job(), ENTITY, keys).await.map_err(state)?;
             crash::point("pull-after-doubt").await;
             Ok(())
         })

@@ -6,7 +6,6 @@
 mod auth;
 mod charset;
 mod client;
-mod page;
 mod pull;
 mod push;
 mod request;

@@ -1,5 +1,7 @@
 //! All integration tests in one binary; each file keeps one promise.
 
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod commands;
 mod daemon;
 mod dry_run;

@@ -183,10 +183,8 @@ async fn a_slot_starts_within_milliseconds_and_sleep_is_a_second_at_most() {
     let site = Site::start("10:00:00", &[cron("a", "30 * * * * *")], &[]);
     site.until("10:03").await;
     let begun = site.script.begun.lock().unwrap().clone();
-    let late: Vec<_> = begun
-        .iter()
-        .map(|begun| (site.from + begun.after - begun.slot.at).to_std().unwrap())
-        .collect();
+    let late: Vec<_> =
+        begun.iter().map(|begun| (site.from + begun.after - begun.slot.at).to_std().unwrap()).collect();
     assert_eq!(late.len(), 3);
     assert!(late.iter().all(|late| *late <= Duration::from_millis(2)), "{late:?}");
 }
@@ -283,7 +281,11 @@ async fn a_failed_run_is_tried_again_and_a_child_follows() {
     assert_eq!((begun[1].after - begun[0].after).as_secs(), 11);
     // The parent's end and the child's start are one batch.
     let batches = site.ledger.batches();
-    assert!(batches.iter().any(|batch| batch.closings.len() == 1 && batch.claims.iter().any(|c| c.slot.job == name("c"))));
+    assert!(
+        batches
+            .iter()
+            .any(|batch| batch.closings.len() == 1 && batch.claims.iter().any(|c| c.slot.job == name("c")))
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,6 +3,7 @@
 mod commands;
 mod daemon;
 mod dry_run;
+mod formats;
 mod housekeeping;
 mod kills;
 mod layers;
@@ -13,6 +14,4 @@ mod push;
 mod scheduler;
 mod seeds;
 mod support;
-mod support_checks;
 mod unit_file;
-mod year;

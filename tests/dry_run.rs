@@ -1,6 +1,6 @@
 //! `once --dry-run` shows what a run would send, sends nothing, writes nothing, and shows no secret.
 
-use crate::support_checks::{Site, json};
+use crate::support::{Site, json};
 use cadenced::sandbox::{erp, one};
 use serde_json::Value;
 
@@ -20,7 +20,7 @@ fn asked(site: &Site) -> (usize, usize) {
 
 #[tokio::test]
 async fn a_push_is_shown_and_not_made() {
-    let site = Site::start().await;
+    let site = Site::quiet().await;
     let nothing_yet = preview(&site, "one-stocks");
     assert_eq!(nothing_yet["counts"]["new"], 40);
     assert!(!site.state().exists(), "a look creates no state");
@@ -70,7 +70,7 @@ async fn a_push_is_shown_and_not_made() {
 
 #[tokio::test]
 async fn a_run_that_would_stop_is_shown_to_stop() {
-    let site = Site::start().await;
+    let site = Site::quiet().await;
     site.once("one-stocks").await;
     sqlx::query("UPDATE articles SET web = 0 WHERE sku < 'A-00010'").execute(&site.erp).await.unwrap();
     let shown = preview(&site, "one-stocks");
@@ -80,7 +80,7 @@ async fn a_run_that_would_stop_is_shown_to_stop() {
 
 #[tokio::test]
 async fn a_pull_is_shown_from_its_watermark() {
-    let site = Site::start().await;
+    let site = Site::quiet().await;
     let first = preview(&site, "b2market-orders");
     assert_eq!(
         first["requests"][0]["path"],
@@ -103,8 +103,8 @@ async fn a_pull_is_shown_from_its_watermark() {
 
 #[tokio::test]
 async fn a_running_daemon_shows_it_itself() {
-    let site = Site::start().await;
-    let _daemon = site.daemon();
+    let site = Site::quiet().await;
+    let _daemon = site.service();
     let (before, requests) = (state(&site), asked(&site));
     assert_eq!(preview(&site, "one-stocks")["counts"]["new"], 40);
     assert_eq!(preview(&site, "b2market-orders")["requests"].as_array().unwrap().len(), 1);

@@ -1,6 +1,6 @@
 //! Whatever a platform answers, a pull loses no record, delivers each as it was written, and says what was wrong.
 
-use crate::support_checks::Site;
+use crate::support::Site;
 use cadenced::run::Outcome;
 use cadenced::sandbox::Fault;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,7 +12,7 @@ const ORDERS: usize = 250;
 /// A page cannot be had, first the first and then a later one: the run fails and says why, the watermark stays, and the
 /// next run gets everything.
 async fn nothing_is_lost_to(fault: Fault, times: usize, words: &str) {
-    let site = Site::start().await;
+    let site = Site::quiet().await;
     site.b2market.seed(ORDERS);
     assert_eq!(site.once(JOB).await.outcome, Outcome::Ok);
     let mut mark = site.watermark(JOB).await.unwrap();
@@ -88,7 +88,7 @@ async fn nothing_is_lost_to_too_many_requests() {
 
 #[tokio::test]
 async fn one_server_error_is_not_even_noticed() {
-    let site = Site::start().await;
+    let site = Site::quiet().await;
     site.b2market.seed(ORDERS);
     site.b2market.wire.fail_next(1, "/Order/updatedFrom", Fault::status(502));
     let ended = site.once(JOB).await;
@@ -98,7 +98,7 @@ async fn one_server_error_is_not_even_noticed() {
 
 #[tokio::test]
 async fn a_row_without_its_key_is_a_reject_and_its_neighbours_go_through() {
-    let site = Site::start().await;
+    let site = Site::quiet().await;
     let hour_ago = site.b2market.wire.clock().now() - TimeDelta::hours(1);
     site.b2market.seed_between(2, hour_ago - TimeDelta::hours(1), hour_ago - TimeDelta::hours(1));
     let keyless = r#"{"reference":"WEB-17","updatedAt":"2026-01-01 00:00:00"}"#;
@@ -123,7 +123,7 @@ async fn a_row_without_its_key_is_a_reject_and_its_neighbours_go_through() {
 
 #[tokio::test]
 async fn a_token_that_expires_in_the_middle_costs_one_login_and_the_same_page_again() {
-    let site = Site::start().await;
+    let site = Site::quiet().await;
     site.b2market.seed(ORDERS);
     site.b2market.after_page(1, |b2market| b2market.expire_tokens());
     let ended = site.once(JOB).await;
@@ -141,7 +141,7 @@ async fn a_token_that_expires_in_the_middle_costs_one_login_and_the_same_page_ag
 
 #[tokio::test]
 async fn a_403_that_stays_costs_one_login_and_is_not_hammered() {
-    let site = Site::start().await;
+    let site = Site::quiet().await;
     site.b2market.seed(ORDERS);
     site.b2market.wire.fail_always("/Order/", Fault::status(403));
     let ended = site.once(JOB).await;
@@ -154,7 +154,7 @@ async fn a_403_that_stays_costs_one_login_and_is_not_hammered() {
 
 #[tokio::test]
 async fn orders_dated_anew_during_the_walk_are_not_missed() {
-    let site = Site::start().await;
+    let site = Site::quiet().await;
     site.b2market.seed(10_000);
     site.b2market.after_page(5, |b2market| drop(b2market.redate_some(500)));
     let first = site.once(JOB).await;
@@ -167,7 +167,7 @@ async fn orders_dated_anew_during_the_walk_are_not_missed() {
 
 #[tokio::test]
 async fn an_order_from_the_future_is_delivered_and_does_not_drag_the_watermark() {
-    let site = Site::start().await;
+    let site = Site::quiet().await;
     site.b2market.seed(5);
     let ahead = site.b2market.future_dated(Duration::from_secs(2 * 3600));
     assert_eq!(site.once(JOB).await.outcome, Outcome::Ok);
@@ -185,7 +185,7 @@ async fn an_order_from_the_future_is_delivered_and_does_not_drag_the_watermark()
 
 #[tokio::test]
 async fn decimals_arrive_digit_for_digit() {
-    let site = Site::start().await;
+    let site = Site::quiet().await;
     let at = site.b2market.wire.clock().now() - TimeDelta::hours(1);
     let amounts = ["10.10", "0.1000000000000000055511151231257827", "12345678901234567890.01", "-0.00"];
     for (id, amount) in amounts.iter().enumerate() {

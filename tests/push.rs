@@ -1,6 +1,6 @@
 //! A push sends what changed and nothing else, and one refused record, warehouse or login costs only itself.
 
-use crate::support_checks::Site;
+use crate::support::Site;
 use cadenced::run::{Counts, Outcome};
 use cadenced::sandbox::{Fault, erp, one};
 
@@ -12,7 +12,7 @@ async fn all_equal(site: &Site) {
 
 #[tokio::test]
 async fn only_what_changed_is_sent_by_warehouse() {
-    let site = Site::start().await;
+    let site = Site::quiet().await;
     let first = site.once(JOB).await;
     let all = Counts { read: 40, written: 40, requests: 2, pages: 1, ..Counts::default() };
     assert_eq!((first.outcome, first.message, first.counts), (Outcome::Ok, None, all));
@@ -38,7 +38,7 @@ async fn only_what_changed_is_sent_by_warehouse() {
 
 #[tokio::test]
 async fn a_value_that_went_and_came_back_between_two_runs_is_not_sent() {
-    let site = Site::start().await;
+    let site = Site::quiet().await;
     site.once(JOB).await;
     let before = erp::quantities(&site.erp).await.unwrap();
     erp::set_stock(&site.erp, "W1", "A-00001", 9_000_000).await.unwrap();
@@ -52,7 +52,7 @@ async fn a_value_that_went_and_came_back_between_two_runs_is_not_sent() {
 
 #[tokio::test]
 async fn one_bad_line_is_one_reject_and_is_sent_again_when_it_changes() {
-    let site = Site::start().await;
+    let site = Site::quiet().await;
     erp::set_stock(&site.erp, "W1", "A-00003", -5000).await.unwrap();
     let first = site.once(JOB).await;
     assert_eq!((first.outcome, first.counts.written, first.counts.rejected), (Outcome::Partial, 39, 1));
@@ -80,7 +80,7 @@ async fn one_bad_line_is_one_reject_and_is_sent_again_when_it_changes() {
 
 #[tokio::test]
 async fn what_two_reads_miss_is_removed_once() {
-    let site = Site::start().await;
+    let site = Site::quiet().await;
     site.once(JOB).await;
     erp::offer(&site.erp, "A-00005", false).await.unwrap();
     let missed = site.once(JOB).await;
@@ -98,7 +98,7 @@ async fn what_two_reads_miss_is_removed_once() {
 
 #[tokio::test]
 async fn what_one_read_misses_and_the_next_has_is_not_removed() {
-    let site = Site::start().await;
+    let site = Site::quiet().await;
     site.once(JOB).await;
     for _ in 0..2 {
         erp::offer(&site.erp, "A-00005", false).await.unwrap();
@@ -112,7 +112,7 @@ async fn what_one_read_misses_and_the_next_has_is_not_removed() {
 
 #[tokio::test]
 async fn an_empty_view_removes_nothing() {
-    let site = Site::start().await;
+    let site = Site::quiet().await;
     site.once(JOB).await;
     let before = site.one.quantities();
     sqlx::query("UPDATE articles SET web = 0").execute(&site.erp).await.unwrap();
@@ -127,7 +127,7 @@ async fn an_empty_view_removes_nothing() {
 
 #[tokio::test]
 async fn too_much_gone_at_once_stops_the_run() {
-    let site = Site::start().await;
+    let site = Site::quiet().await;
     site.once(JOB).await;
     let before = site.one.quantities();
     for article in 1..=3 {
@@ -147,7 +147,7 @@ async fn too_much_gone_at_once_stops_the_run() {
 
 #[tokio::test]
 async fn an_unknown_warehouse_costs_only_its_own_lines() {
-    let site = Site::start().await;
+    let site = Site::quiet().await;
     site.one.remove_warehouse("W2");
     let ended = site.once(JOB).await;
     assert_eq!((ended.outcome, ended.counts.written, ended.counts.rejected), (Outcome::Partial, 20, 20));
@@ -161,7 +161,7 @@ async fn an_unknown_warehouse_costs_only_its_own_lines() {
 
 #[tokio::test]
 async fn a_refused_login_marks_nothing_as_delivered() {
-    let site = Site::start().await;
+    let site = Site::quiet().await;
     site.one.wire.fail_always("/stocks", Fault::status(401));
     let ended = site.once(JOB).await;
     let message = ended.message.unwrap();
@@ -179,8 +179,8 @@ async fn a_refused_login_marks_nothing_as_delivered() {
 
 #[tokio::test]
 async fn headers_prove_who_sends() {
-    let site = Site::start().await;
-    std::fs::write(site.path("api-auth"), "0000").unwrap();
+    let site = Site::quiet().await;
+    std::fs::write(site.dir().join("one-api-auth"), "0000").unwrap();
     let ended = site.once(JOB).await;
     let message = ended.message.unwrap();
     assert_eq!(ended.outcome, Outcome::Failed);
@@ -189,7 +189,7 @@ async fn headers_prove_who_sends() {
 
 #[tokio::test]
 async fn an_answer_that_was_lost_is_asked_for_again() {
-    let site = Site::start().await;
+    let site = Site::quiet().await;
     site.one.wire.fail_next(3, "/W1/stocks", Fault::AnswerLost);
     let ended = site.once(JOB).await;
     assert_eq!(ended.outcome, Outcome::Failed);

@@ -6,6 +6,7 @@ use super::document::{Node, Value};
 use super::layers::METHOD_KEYS;
 use super::reader::Table;
 use super::units::{self, Wrong};
+use crate::job::pull::XmlTypes;
 use crate::job::push::Method;
 use crate::job::{FieldMap, MapRule, Pages, Pull, Push, Read, Since, ValueType, Write};
 use crate::words::{ConnectionName, FieldPath, Template};
@@ -72,6 +73,7 @@ pub(super) fn pull(table: &Table<'_>, connections: &Connections<'_>) -> Option<P
     let params = table.entries("params", |_, _, node| fill(node, units::template(node)?)).unwrap_or_default();
     let rows = table.get("rows", units::field_path).unwrap_or_default();
     let key = table.some("key", units::field_path);
+    let xml = table.table("xml").map(|table| xml(&table)).unwrap_or_default();
     table.finish();
 
     let asks = |name| {
@@ -98,7 +100,15 @@ pub(super) fn pull(table: &Table<'_>, connections: &Connections<'_>) -> Option<P
             Some(since) => Some(since?),
             None => None,
         },
+        xml,
     })
+}
+
+fn xml(table: &Table<'_>) -> XmlTypes {
+    let paths = |key| table.list(key, units::field_path).unwrap_or_default();
+    let types = XmlTypes { lists: paths("lists"), numbers: paths("numbers"), booleans: paths("booleans") };
+    table.finish();
+    types
 }
 
 fn unfillable(node: &Node, name: &str) -> Wrong {

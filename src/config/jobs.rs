@@ -55,9 +55,6 @@ fn job(
     let (Some(trigger), Some(work), true) = (trigger, work, table.is_clean_since(errors)) else {
         return None;
     };
-    if matches!(work, Work::Unconfigured) {
-        table.warn(None, &table.node.key_at, Wrong::new("its ends are still to be configured"));
-    }
     timeout_fits(table, &trigger, &policy);
     Some(Job { name, summary, enabled, trigger, policy, work })
 }

@@ -16,6 +16,7 @@ use crate::reload::{Reloader, facts};
 use crate::runner::{Observer, Runner};
 use crate::scheduler::{Scheduler, SchedulerHandle};
 use crate::state::{StateError, Store};
+use crate::telemetry;
 use crate::transfer::Failure;
 use control::DaemonControl;
 use std::net::SocketAddr;
@@ -83,6 +84,8 @@ impl Daemon {
         clock: SharedClock,
         observer: Option<Observer>,
     ) -> Result<Self, StartError> {
+        // What is measured before they are installed would be lost.
+        telemetry::metrics();
         let settings = loaded.settings.clone();
         let store = open_store(&settings.state, &clock).await?;
         let connectors = {

@@ -4,6 +4,7 @@
 //! [`rows`] reads pages a row at a time; [`RestSink`] pushes batches and finds the bad record in a refused one.
 
 mod auth;
+mod charset;
 mod client;
 mod pull;
 mod push;
@@ -15,6 +16,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod xml;
 
 pub use client::{Client, Shown};
 pub use pull::{KEY_SEPARATOR, PullSource, SharedWalk, walk_rules};

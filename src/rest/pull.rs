@@ -3,7 +3,7 @@
 //! before any of its rows is handed on. When the walk is proved is the walk's business, when the watermark moves the
 //! checkpoint's.
 
-use super::rows::{fields_of, read_page};
+use super::rows::{Reading, fields_of, read_page};
 use super::{Answer, Client, Request, expand_path};
 use crate::clock::SharedClock;
 use crate::job::map::plain_text;
@@ -144,7 +144,8 @@ fn read_chunk(pull: &Pull, mut answer: Answer, page: u64) -> Result<Chunk, Failu
     let body = answer.body.reader().map_err(|error| {
         Failure::new(Class::State, format!("the temporary file of a page can't be read: {error}"))
     })?;
-    let facts = read_page(body, &pull.rows, &wanted, |content| {
+    let reading = Reading { rows: pull.rows.clone(), wanted, xml: pull.xml.clone() };
+    let facts = read_page(body, None, &reading, |content| {
         row += 1;
         match read_row(pull, &fields, content) {
             Ok(record) => chunk.records.push(record),

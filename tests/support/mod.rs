@@ -4,15 +4,20 @@
 mod daemon;
 pub(crate) mod jobs;
 pub(crate) mod ledger;
+mod program;
+mod runs;
+mod service;
 mod site;
 
 pub(crate) use daemon::{Daemon, Said};
-pub(crate) use site::Site;
+pub(crate) use program::{json, program, repository, signal, stderr};
+pub(crate) use service::Service;
+pub(crate) use site::{Site, TOKEN};
 
 use std::time::Duration;
 
 /// Nothing a test waits for takes this long, however busy the machine is.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Waits for what is sure to come; `what` says in the panic what did not.
 pub(crate) async fn soon<T>(what: &str, wait: impl Future<Output = T>) -> T {

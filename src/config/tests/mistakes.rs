@@ -509,7 +509,6 @@ write = { to = "erp", table = "x", upsert-by = ["id"] }
 "#,
     );
     insta::assert_snapshot!(site.warnings(), @r"
-    cadenced.toml:11:6: job.a: its ends are still to be configured
     cadenced.toml:13:11: job.a.timeout: is longer than the 120 s between two slots
       help: slots that come while a run goes are skipped; see `overlap`
     cadenced.toml:15:9: job.b.splay: means nothing without `cron` or `every`

@@ -106,7 +106,7 @@ fn whole_example() -> String {
 #[test]
 fn every_key_of_the_packaged_example_is_understood() {
     let mut site = Site::new(&whole_example()).file("ca.pem", "").file("schedules/none.toml", "");
-    for credential in ["admin-token", "one-api-auth", "b2m", "eryxon"] {
+    for credential in ["admin-token", "one-api-auth", "b2m", "cortecloud", "cortecloud-key"] {
         site = site.file(&format!("credentials/{credential}"), "secret\n");
         fs::set_permissions(
             site.path().join("credentials").join(credential),

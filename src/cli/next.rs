@@ -5,7 +5,7 @@ use super::args::{Format, Next};
 use super::output::{Exit, Stop, json_line, offset, say};
 use super::place::{Place, job};
 use crate::job::{Job, Trigger};
-use crate::schedule::{Slots, Timetable};
+use crate::schedule::{Slots, Timetable, splay_of};
 use crate::words::JobName;
 use chrono::{DateTime, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, TimeZone as _, Utc};
 use chrono_tz::Tz;
@@ -15,6 +15,7 @@ use std::fs::File;
 use std::io::{self, BufRead, BufReader, Write};
 use std::iter::{Peekable, Take};
 use std::path::Path;
+use std::time::Duration;
 
 const USUAL_COUNT: usize = 10;
 /// What one line of a batch may ask for.
@@ -72,6 +73,8 @@ fn list(jobs: &[JobName]) -> String {
 struct Row<'a> {
     job: Option<&'a str>,
     zone: Tz,
+    /// How long after a slot the job starts.
+    splay: Duration,
     slots: Peekable<Take<Slots>>,
 }
 
@@ -90,7 +93,8 @@ impl<'a> Row<'a> {
             args.until.as_deref().map(instant).transpose().map_err(|message| bad("until", message))?;
         let count = args.count.unwrap_or(if until.is_some() { usize::MAX } else { USUAL_COUNT });
         let slots = timetable.slots(from.unwrap_or(now), until.unwrap_or(DateTime::<Utc>::MAX_UTC));
-        Ok(Self { job, zone, slots: slots.take(count).peekable() })
+        let splay = job.map_or(Duration::ZERO, |job| splay_of(job, timetable.spec().splay));
+        Ok(Self { job, zone, splay, slots: slots.take(count).peekable() })
     }
 }
 
@@ -133,6 +137,9 @@ fn print(mut rows: Vec<Row<'_>>, format: Format, out: &mut impl Write) -> Result
         let line = Line { job: row.job, at: offset(at, row.zone) };
         match (format, line.job) {
             (Format::Json, _) => json_line(out, &line)?,
+            (Format::Text, Some(job)) if !row.splay.is_zero() => {
+                writeln!(out, "{}  {job}  starts {} s later", line.at, row.splay.as_secs_f64())?;
+            }
             (Format::Text, Some(job)) => writeln!(out, "{}  {job}", line.at)?,
             (Format::Text, None) => writeln!(out, "{}", line.at)?,
         }
@@ -262,6 +269,20 @@ mod tests {
         assert_eq!(run(&["--cron", "* * * * * *"]).unwrap().lines().count(), 10);
         let hour = ["--from", "2026-03-29T00:00", "--until", "2026-03-29T01:00"];
         assert_eq!(run(&[&["--cron", "* * * * * *"], &hour[..]].concat()).unwrap().lines().count(), 3600);
+    }
+
+    #[test]
+    fn a_start_that_is_delayed_behind_its_slot_is_shown_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("cadenced.toml");
+        std::fs::write(&file, "[job.a]\ncron = \"0 0 * * * *\"\nsplay = \"30s\"\n").unwrap();
+        let cli = Cli::try_parse_from(["cadenced", "next", "--count", "1"]).unwrap();
+        let Command::Next(args) = cli.command else { panic!("not next") };
+        let mut out = Vec::new();
+        next(&Place { config: Some(file), state: None }, &args, NOW.parse().unwrap(), &mut out).unwrap();
+        let seconds = splay_of("a", Duration::from_secs(30)).as_secs_f64();
+        let line = format!("2026-03-28T12:00:00+00:00  a  starts {seconds} s later\n");
+        assert_eq!(String::from_utf8(out).unwrap(), line);
     }
 
     #[test]

@@ -309,6 +309,9 @@ impl JobState {
 
     /// One slot at most waits besides those that are made up for: the latest.
     fn make_room(&mut self, cause: Cause, draft: &mut Draft) {
+        if self.waiting.is_empty() {
+            return;
+        }
         let why = match &self.policy.lock {
             Some(lock) if self.running.is_none() => {
                 format!("lock: `{lock}` was held until the next slot was due")
@@ -481,8 +484,10 @@ impl JobState {
     /// When there is next something to do after `now`, if time alone decides.
     pub(super) fn wake(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         // An attempt whose time has come waits for a lock or a run, not for the clock.
-        let again = self.again.map(|again| again.when).filter(|when| *when > now);
-        [self.next, again].into_iter().flatten().min()
+        match self.again {
+            Some(Again { when, .. }) if when > now => Some(self.next.map_or(when, |next| next.min(when))),
+            _ => self.next,
+        }
     }
 }
 

@@ -393,7 +393,7 @@ impl Planner {
                 state.begin(draft);
             }
         }
-        for state in self.jobs.values_mut() {
+        for state in self.jobs.values_mut().filter(|state| !state.waiting.is_empty()) {
             state.write_waiting(draft);
         }
     }

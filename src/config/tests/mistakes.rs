@@ -1,6 +1,7 @@
 //! One test per kind of mistake, with what an operator reads.
 
 use super::*;
+use crate::job::Trigger;
 
 #[test]
 fn five_mistakes_are_reported_at_once_each_where_it_was_made() {
@@ -228,6 +229,23 @@ after = []
     cadenced.toml:31:11: job.g.between: `8-20` is not a part of the day: write two times of a 24-hour clock with a hyphen, such as `08:00-20:00` or `22:00-05:59:59`
     cadenced.toml:32:23: job.g.except: `2026-12-31..2026-01-01` ends before it starts; both its ends are included, the earlier one comes first
     cadenced.toml:34:9: job.h.after: must not be empty
+    ");
+}
+
+#[test]
+fn a_first_import_may_wait_for_others_and_nothing_else_has_two_triggers() {
+    let jobs = "[job.a]\ninitial = true\n[job.b]\ninitial = true\nafter = [\"a\"]\n";
+    let loaded = Site::with_jobs(jobs).loaded();
+    let Trigger::Initial(parents) = &loaded.jobs[&job("b")].trigger else { panic!("not a first import") };
+    assert_eq!(*parents, [job("a")]);
+    let site = Site::with_jobs(&format!(
+        "{jobs}[job.c]\ninitial = true\nafter = [\"d\"]\n[job.d]\ninitial = true\nafter = [\"c\", \"e\"]\n[job.f]\ninitial = false\nafter = \"a\"\ncron = \"0 0 * * * *\"\n"
+    ));
+    insta::assert_snapshot!(site.mistakes(), @r"
+    cadenced.toml:18:10: job.c.after: runs in a circle: c after d after c
+    cadenced.toml:21:15: job.d.after: there is no job `e`
+    cadenced.toml:24:9: job.f.after: `cron` says already when the job is due
+      help: a job has one of cron, every, initial, after
     ");
 }
 

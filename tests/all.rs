@@ -17,3 +17,4 @@ mod scheduler;
 mod seeds;
 mod support;
 mod unit_file;
+mod year;

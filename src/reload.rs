@@ -5,11 +5,11 @@ use crate::clock::SharedClock;
 use crate::config::{self, Loaded, Settings, Sources};
 use crate::connectors::Connectors;
 use crate::planner::JobFacts;
+use crate::run::Outcome;
 use crate::runner::Runner;
 use crate::scheduler::{Jobs, SchedulerHandle};
 use crate::state::{JobView, StateError, Store};
 use crate::telemetry;
-use crate::run::Outcome;
 use crate::words::JobName;
 use metrics::gauge;
 use std::collections::BTreeMap;
@@ -97,7 +97,8 @@ impl Reloader {
         let (store, clock) = (self.store.clone(), self.clock.clone());
         let before = self.runner.connectors();
         let read = move || {
-            let problems = |all: Vec<config::Diagnostic>| all.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let problems =
+                |all: Vec<config::Diagnostic>| all.iter().map(ToString::to_string).collect::<Vec<_>>();
             let loaded = config::load(&sources).map_err(problems)?;
             let connectors = Connectors::open(&loaded.connections, Some(&before), store, clock);
             Ok((loaded, connectors.map_err(|failure| vec![failure.to_string()])?))
@@ -129,13 +130,18 @@ fn needs_restart(old: &Settings, new: &Settings) -> Vec<String> {
         ("log", old.log != new.log),
     ];
     let changed = changed.into_iter().filter(|(_, changed)| *changed);
-    changed.map(|(key, _)| format!("{key}: changed; takes effect only after a restart of the daemon")).collect()
+    changed
+        .map(|(key, _)| format!("{key}: changed; takes effect only after a restart of the daemon"))
+        .collect()
 }
 
 fn record_success(ok: bool, clock: &SharedClock) {
     gauge!(telemetry::CONFIG_RELOAD_SUCCESS).set(if ok { 1.0 } else { 0.0 });
     if ok {
-        #[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit a float for millions of years")]
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "seconds since 1970 fit a float for millions of years"
+        )]
         gauge!(telemetry::CONFIG_RELOAD_TIME).set(clock.now().timestamp() as f64);
     }
 }

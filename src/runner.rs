@@ -108,7 +108,7 @@ async fn run(connectors: Arc<Connectors>, job: &Job, token: &Token, mut stop: St
         }
     };
     let ended = match moved {
-        Ok(note) => conclude(job, counts, note),
+        Ok(said) => conclude(job, counts, said),
         Err(failure) if failure.class == Class::Stopped => {
             Ended { outcome: Outcome::Interrupted, counts, message: Some(failure.message) }
         }
@@ -126,30 +126,45 @@ async fn transfer(
     job: &Job,
     token: &Token,
     counts: &mut Counts,
-) -> Result<Option<String>, Failure> {
+) -> Result<Said, Failure> {
     let mut ends: Ends = connectors.ends(job, token).await?;
     copy(ends.source.as_mut(), ends.sink.as_mut(), ends.checkpoint.as_mut(), counts).await?;
-    Ok(ends.checkpoint.note())
+    Ok(Said { note: ends.checkpoint.note(), remark: ends.checkpoint.remark() })
 }
 
-fn conclude(job: &Job, counts: Counts, note: Option<String>) -> Ended {
+/// What is to be said of a run that reached its end.
+struct Said {
+    /// It did not do all it should.
+    note: Option<String>,
+    /// It did, and something is worth knowing.
+    remark: Option<String>,
+}
+
+fn conclude(job: &Job, counts: Counts, Said { note, remark }: Said) -> Ended {
     let name = &job.name;
     let rejected = (counts.rejected > 0).then(|| {
         let total = counts.read;
         format!("{} of {total} records were refused; see: cadenced rejects list {name}", counts.rejected)
     });
-    let said: Vec<String> = rejected.into_iter().chain(note).collect();
-    if said.is_empty() {
-        return Ended { outcome: Outcome::Ok, counts, message: None };
-    }
-    Ended { outcome: Outcome::Partial, counts, message: Some(format!("{name}: {}", said.join("; "))) }
+    let outcome = if rejected.is_none() && note.is_none() { Outcome::Ok } else { Outcome::Partial };
+    let said: Vec<String> = rejected.into_iter().chain(note).chain(remark).collect();
+    let message = (!said.is_empty()).then(|| format!("{name}: {}", said.join("; ")));
+    Ended { outcome, counts, message }
 }
 
 fn report(ended: &Ended) {
     let Counts { read, written, unchanged, rejected, removed, requests, .. } = ended.counts;
     let message = ended.message.as_deref().unwrap_or_default();
     match ended.outcome {
-        Outcome::Ok => tracing::info!(read, written, unchanged, removed, requests, "run ended: ok"),
+        Outcome::Ok => tracing::info!(
+            read,
+            written,
+            unchanged,
+            removed,
+            requests,
+            "run ended: ok{}{message}",
+            if message.is_empty() { "" } else { ": " }
+        ),
         outcome => {
             tracing::warn!(
                 read,

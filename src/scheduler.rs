@@ -216,12 +216,16 @@ impl Scheduler {
         if let Some(step) = plan.clock_step {
             let direction = if step < TimeDelta::zero() { "back" } else { "forward" };
             counter!(telemetry::CLOCK_STEPS, "direction" => direction).increment(1);
-            tracing::warn!(step_seconds = step.num_seconds(), "the clock stepped, or the process stood still");
+            tracing::warn!(
+                step_seconds = step.num_seconds(),
+                "the clock stepped, or the process stood still"
+            );
         }
         if plan.entries.is_empty() && plan.starts.is_empty() && closings.is_empty() {
             return;
         }
-        let claims = plan.starts.into_iter().map(|start| Claim { slot: start.slot, cause: start.cause }).collect();
+        let claims =
+            plan.starts.into_iter().map(|start| Claim { slot: start.slot, cause: start.cause }).collect();
         self.unwritten.push_back((LedgerBatch { closings, entries: plan.entries, claims }, told));
     }
 

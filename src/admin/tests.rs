@@ -2,8 +2,8 @@
 
 use super::control::*;
 use super::{Access, CONTROL_SOCKET, ClientError, Control, ControlClient, bind_control, router, serve};
-use crate::job::Cursor;
 use crate::run::RunRecord;
+use crate::watermark::Mark;
 use crate::words::JobName;
 use chrono::NaiveDate;
 use futures_util::future::BoxFuture;
@@ -131,8 +131,8 @@ impl Control for Scripted {
         self.hears(format!("watermark {job}"), row(job, "2026-03-29T01:00:00Z".to_owned()))
     }
 
-    fn set_watermark(&self, job: JobName, to: Cursor) -> BoxFuture<'_, Answer<WatermarkRow>> {
-        self.hears(format!("set {job} {}", to.0), row(job, watermark_text(to)))
+    fn set_watermark(&self, job: JobName, to: Mark) -> BoxFuture<'_, Answer<WatermarkRow>> {
+        self.hears(format!("set {job} {to}"), row(job, to.to_string()))
     }
 
     fn reset_watermark(&self, job: JobName) -> BoxFuture<'_, Answer<()>> {

@@ -185,7 +185,7 @@ pub(super) enum Watermark {
     Set {
         /// The job
         job: String,
-        /// The instant, RFC 3339: 2026-03-29T03:00:00+02:00
+        /// The instant, RFC 3339: 2026-03-29T03:00:00+02:00, or the id of a feed
         watermark: String,
     },
     /// Forget a watermark: the job starts from its configured start

@@ -73,7 +73,12 @@ pub(super) fn once(place: &Place, args: &Once, out: &mut impl Write) -> Result<E
         match once {
             Ok(once) => {
                 let ended = once.ended;
-                Ok(Report { job: &args.job, outcome: ended.outcome, counts: ended.counts, message: ended.message })
+                Ok(Report {
+                    job: &args.job,
+                    outcome: ended.outcome,
+                    counts: ended.counts,
+                    message: ended.message,
+                })
             }
             // The daemon has the state: it runs the job, so that quotas and locks stay shared.
             Err(StartError::State(StateError::Held { .. })) => through_daemon(&loaded, &args.job).await,

@@ -1,19 +1,20 @@
 //! The daemon as the control API sees it: answers from the state, the scheduler and the set that serves.
 
 use super::service;
-use crate::admin::control::{
-    Again, Answer, Condition, Control, Health, JobHealth, JobStatus, Readiness, RejectRow, ReloadHealth, Reloaded,
-    SlotRow, Triggered, Wait, WatermarkRow,
-};
 use crate::admin::Refusal;
+use crate::admin::control::{
+    Again, Answer, Condition, Control, Health, JobHealth, JobStatus, Readiness, RejectRow, ReloadHealth,
+    Reloaded, SlotRow, Triggered, Wait, WatermarkRow,
+};
 use crate::clock::SharedClock;
-use crate::job::{Cursor, Job, Work};
+use crate::job::{Job, Work};
 use crate::planner;
 use crate::reload::{Reloader, Set};
 use crate::run::{Outcome, RunRecord, SlotRange};
 use crate::scheduler::{SchedulerHandle, View};
 use crate::state::{Coordinator as _, JobView, StateError, Store, Watermark};
 use crate::telemetry;
+use crate::watermark::Mark;
 use crate::words::JobName;
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::Tz;
@@ -224,10 +225,9 @@ impl DaemonControl {
 
     async fn mark(&self, name: &JobName) -> Answer<WatermarkRow> {
         let mark = self.store.watermark(name, ENTITY).await.map_err(internal)?;
-        Ok(mark.map_or(
-            WatermarkRow { job: name.clone(), watermark: None, updated: None },
-            |mark| WatermarkRow::new(name.clone(), &mark),
-        ))
+        Ok(mark.map_or(WatermarkRow { job: name.clone(), watermark: None, updated: None }, |mark| {
+            WatermarkRow::new(name.clone(), &mark)
+        }))
     }
 }
 
@@ -286,7 +286,10 @@ fn condition(
 }
 
 /// Keeps the gauges of a job up to date.
-#[expect(clippy::cast_precision_loss, reason = "seconds and counts fit a float far beyond what they will ever be")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "seconds and counts fit a float far beyond what they will ever be"
+)]
 fn measure(job: &JobName, health: &JobHealth, extra: &Extra, mark: Option<&Watermark>) {
     let job = job.to_string();
     let set = |name: &'static str, value: f64| gauge!(name, "job" => job.clone()).set(value);
@@ -329,7 +332,9 @@ fn day(date: NaiveDate, zone: Tz) -> (DateTime<Utc>, DateTime<Utc>) {
         // Midnight may not exist: the day then begins within some hours after it.
         let midnight = date.and_time(chrono::NaiveTime::MIN);
         (0..=96)
-            .find_map(|quarter| zone.from_local_datetime(&(midnight + TimeDelta::minutes(15 * quarter))).earliest())
+            .find_map(|quarter| {
+                zone.from_local_datetime(&(midnight + TimeDelta::minutes(15 * quarter))).earliest()
+            })
             .map_or_else(|| midnight.and_utc(), |at| at.with_timezone(&Utc))
     };
     (begins(date), begins(date.checked_add_days(Days::new(1)).unwrap_or(date)))
@@ -428,11 +433,11 @@ impl Control for DaemonControl {
         })
     }
 
-    fn set_watermark(&self, job: JobName, to: Cursor) -> BoxFuture<'_, Answer<WatermarkRow>> {
+    fn set_watermark(&self, job: JobName, to: Mark) -> BoxFuture<'_, Answer<WatermarkRow>> {
         Box::pin(async move {
             self.job(&job)?;
             self.not_running(&job).await?;
-            self.store.set_watermark(&job, ENTITY, to.0.into()).await.map_err(internal)?;
+            self.store.set_watermark(&job, ENTITY, to.to_value()).await.map_err(internal)?;
             self.mark(&job).await
         })
     }
@@ -454,7 +459,9 @@ impl Control for DaemonControl {
             let mut rows = Vec::new();
             for job in jobs {
                 let rejects = self.store.rejects(&job, None, limit - rows.len()).await.map_err(internal)?;
-                rows.extend(rejects.into_iter().map(|reject| RejectRow::new(job.clone(), reject).without_content()));
+                rows.extend(
+                    rejects.into_iter().map(|reject| RejectRow::new(job.clone(), reject).without_content()),
+                );
                 if rows.len() >= limit {
                     break;
                 }
@@ -466,7 +473,8 @@ impl Control for DaemonControl {
     fn reject(&self, job: JobName, key: String) -> BoxFuture<'_, Answer<RejectRow>> {
         Box::pin(async move {
             let reject = self.store.reject(&job, ENTITY, &key).await.map_err(internal)?;
-            let missing = || Refusal::NotFound { message: format!("{job} has no reject with the key `{key}`") };
+            let missing =
+                || Refusal::NotFound { message: format!("{job} has no reject with the key `{key}`") };
             reject.map(|reject| RejectRow::new(job.clone(), reject)).ok_or_else(missing)
         })
     }
@@ -474,7 +482,9 @@ impl Control for DaemonControl {
     fn drop_rejects(&self, job: JobName, key: Option<String>) -> BoxFuture<'_, Answer<u64>> {
         Box::pin(async move {
             match key {
-                Some(key) => self.store.drop_reject(&job, ENTITY, &key).await.map(u64::from).map_err(internal),
+                Some(key) => {
+                    self.store.drop_reject(&job, ENTITY, &key).await.map(u64::from).map_err(internal)
+                }
                 None => self.store.drop_rejects(&job).await.map_err(internal),
             }
         })

@@ -33,7 +33,9 @@ pub enum StartError {
     #[error(transparent)]
     Connection(#[from] Failure),
     /// The admin address can't be had.
-    #[error("{address}: the admin endpoint can't listen there: {source}; change admin.listen, or stop what uses it")]
+    #[error(
+        "{address}: the admin endpoint can't listen there: {source}; change admin.listen, or stop what uses it"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -88,14 +90,12 @@ impl Daemon {
         let listen = |source| StartError::Listen { address, source };
         let admin = TcpListener::bind(address).await.map_err(listen)?;
         let state = settings.state.clone();
-        let socket = blocking(move || bind_control(&state)).await?.map_err(|source| StartError::Socket {
-            state: settings.state.display().to_string(),
-            source,
-        })?;
+        let socket = blocking(move || bind_control(&state))
+            .await?
+            .map_err(|source| StartError::Socket { state: settings.state.display().to_string(), source })?;
         let (scheduler, handle) =
             Scheduler::new(&loaded.jobs, &facts, Arc::new(store.clone()), runner.clone(), clock.clone());
-        let reloader =
-            Reloader::new(loaded, sources, store.clone(), runner, handle.clone(), clock.clone());
+        let reloader = Reloader::new(loaded, sources, store.clone(), runner, handle.clone(), clock.clone());
         let access = settings.admin.token.map_or(Access::Closed, Access::Token);
         let control = Arc::new(DaemonControl::new(store.clone(), handle.clone(), reloader, clock));
         Ok(Self { scheduler, handle, control, admin, socket, access, drain: settings.drain_timeout, store })

@@ -17,6 +17,6 @@ mod tests;
 mod verdict;
 
 pub use client::Client;
-pub use pull::{KEY_SEPARATOR, PullSource, SharedWalk, walk_rules};
+pub use pull::{KEY_SEPARATOR, PullSource, Reader, SharedWalk, Watch, waiting_row, walk_rules};
 pub use push::RestSink;
 pub use request::{Answer, BadPath, Body, Request, expand_path};

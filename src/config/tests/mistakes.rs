@@ -352,7 +352,7 @@ fn a_cursor_is_read_as_it_is_written() {
             Err(mistakes) => site.shown(&mistakes),
             Ok(loaded) => {
                 let crate::job::Work::Pull(pull, _) = &loaded.jobs[&job("a")].work else { panic!("no pull") };
-                pull.since.as_ref().unwrap().start.0.to_string()
+                pull.changed().unwrap().start.0.to_string()
             }
         }
     };

@@ -10,6 +10,8 @@
 
 /// The time of day and how tests replace it.
 pub mod clock;
+/// Moments at which a test kills the process; nothing in a release build.
+pub mod crash;
 /// Logging set-up, metric names, redaction of secrets.
 pub mod telemetry;
 /// Names, field paths, templates, texts that may be secret.
@@ -35,6 +37,9 @@ pub mod run;
 /// Pure decisions: facts and a time in, actions out.
 pub mod planner;
 
+/// A day of all jobs laid over the quotas of their connections, pure.
+pub mod plan;
+
 /// Source, Sink, Checkpoint and the loop that copies between them.
 pub mod transfer;
 
@@ -53,6 +58,9 @@ pub mod runner;
 
 /// Waits, claims, starts, joins.
 pub mod scheduler;
+
+/// The daemon's own chores: history, digests, exports.
+pub mod housekeeping;
 
 /// Health, metrics, control API.
 pub mod admin;

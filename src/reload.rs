@@ -12,13 +12,14 @@ use crate::state::{JobView, StateError, Store};
 use crate::telemetry;
 use crate::words::JobName;
 use metrics::gauge;
+use secrecy::{ExposeSecret as _, SecretString};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// The set of jobs that serves.
 #[derive(Debug, Clone)]
 pub struct Set {
-    /// What concerns the daemon as a whole, as it was at the start: it is not swapped.
+    /// What concerns the daemon as a whole, as it was at the start: but for the zone it is not swapped.
     pub settings: Settings,
     /// The jobs.
     pub jobs: Jobs,
@@ -70,6 +71,12 @@ impl Reloader {
         Arc::clone(&self.set.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// The connections that serve.
+    #[must_use]
+    pub fn connectors(&self) -> Arc<Connectors> {
+        self.runner.connectors()
+    }
+
     /// Reads the configuration again. The error is every problem, one a line; the old set goes on serving.
     pub async fn reload(&self) -> Result<Swapped, Vec<String>> {
         let _turn = self.turn.lock().await;
@@ -113,7 +120,8 @@ impl Reloader {
         self.runner.swap(Arc::new(connectors));
         self.scheduler.replace(loaded.jobs.clone(), facts).await;
         let jobs = loaded.jobs.len();
-        self.keep(Set { settings: old.settings.clone(), jobs: loaded.jobs, refused: Vec::new() });
+        let settings = Settings { timezone: loaded.settings.timezone, ..old.settings.clone() };
+        self.keep(Set { settings, jobs: loaded.jobs, refused: Vec::new() });
         Ok(Swapped { jobs, warnings })
     }
 
@@ -126,13 +134,19 @@ fn needs_restart(old: &Settings, new: &Settings) -> Vec<String> {
     let changed = [
         ("state", old.state != new.state),
         ("admin.listen", old.admin.listen != new.admin.listen),
+        ("admin.token", token(old) != token(new)),
         ("drain-timeout", old.drain_timeout != new.drain_timeout),
         ("log", old.log != new.log),
+        ("housekeeping", old.housekeeping != new.housekeeping),
     ];
     let changed = changed.into_iter().filter(|(_, changed)| *changed);
     changed
         .map(|(key, _)| format!("{key}: changed; takes effect only after a restart of the daemon"))
         .collect()
+}
+
+fn token(settings: &Settings) -> Option<&str> {
+    settings.admin.token.as_ref().map(SecretString::expose_secret)
 }
 
 fn record_success(ok: bool, clock: &SharedClock) {

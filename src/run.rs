@@ -248,6 +248,10 @@ impl Entry {
                 let reason = format!("its parent {} was skipped", slot.job);
                 Some(Self::skipped(child, slot.at, Cause::After, &reason))
             }
+            Self::Interrupted { slot } => {
+                let reason = format!("its parent {} was interrupted", slot.job);
+                Some(Self::skipped(child, slot.at, Cause::After, &reason))
+            }
             Self::Range(range) => {
                 let reason = format!("its parent {} was {}", range.job, range.outcome);
                 let outcome = Outcome::Skipped;

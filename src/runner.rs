@@ -1,10 +1,10 @@
 //! One run of a job: builds its two ends, copies, and says how it went in an operator's words. A run never fails as
 //! such and never takes its neighbours with it; what went wrong is in its outcome.
 
-use crate::connectors::{Connectors, Ends};
+use crate::connectors::{Backfill, Connectors, Ends};
 use crate::job::Job;
 use crate::run::{Counts, Outcome};
-use crate::state::Token;
+use crate::state::{Token, Watermark};
 use crate::telemetry;
 use crate::transfer::{Class, Failure, copy};
 use futures_util::future::BoxFuture;
@@ -42,20 +42,27 @@ pub trait Perform: Send + Sync + 'static {
     fn perform(&self, job: Arc<Job>, token: Token, stop: Stop) -> BoxFuture<'static, Ended>;
 }
 
-/// Is told of each run that ended.
-pub type Observer = Arc<dyn Fn(&Token, &Ended) + Send + Sync>;
+/// Is told of each run that ended, and how far its job has read its source by then.
+pub type Observer = Arc<dyn Fn(&Token, &Ended, Option<&Watermark>) + Send + Sync>;
 
 /// Runs jobs over their connections.
 pub struct Runner {
     connectors: RwLock<Arc<Connectors>>,
     observer: Option<Observer>,
+    backfill: Option<Backfill>,
 }
 
 impl Runner {
     /// Runs jobs over these connections.
     #[must_use]
     pub fn new(connectors: Arc<Connectors>, observer: Option<Observer>) -> Self {
-        Self { connectors: RwLock::new(connectors), observer }
+        Self { connectors: RwLock::new(connectors), observer, backfill: None }
+    }
+
+    /// Reads a stretch of the past again instead of reading on.
+    #[must_use]
+    pub fn backfilling(connectors: Arc<Connectors>, backfill: Backfill) -> Self {
+        Self { backfill: Some(backfill), ..Self::new(connectors, None) }
     }
 
     /// The connections of runs that start now.
@@ -74,13 +81,15 @@ impl Perform for Runner {
     fn perform(&self, job: Arc<Job>, token: Token, stop: Stop) -> BoxFuture<'static, Ended> {
         let connectors = self.connectors();
         let observer = self.observer.clone();
+        let backfill = self.backfill.clone();
         let span = tracing::info_span!("run", job = %job.name, slot = %token.slot.at, run = %token.run);
         let run = async move {
             let started = Instant::now();
-            let ended = run(connectors, &job, &token, stop).await;
+            let ended = run(&connectors, &job, &token, backfill, stop).await;
             histogram!(telemetry::RUN_DURATION, "job" => job.name.to_string()).record(started.elapsed());
             if let Some(observer) = observer {
-                observer(&token, &ended);
+                let mark = connectors.watermark(&job.name).await.ok().flatten();
+                observer(&token, &ended, mark.as_ref());
             }
             ended
         };
@@ -88,11 +97,17 @@ impl Perform for Runner {
     }
 }
 
-async fn run(connectors: Arc<Connectors>, job: &Job, token: &Token, mut stop: Stop) -> Ended {
+async fn run(
+    connectors: &Connectors,
+    job: &Job,
+    token: &Token,
+    backfill: Option<Backfill>,
+    mut stop: Stop,
+) -> Ended {
     tracing::info!(attempt = token.attempt, "run started");
     let mut counts = Counts::default();
     let moved = {
-        let moving = transfer(&connectors, job, token, &mut counts);
+        let moving = transfer(connectors, job, token, backfill, &mut counts);
         tokio::select! {
             moved = tokio::time::timeout(job.policy.timeout, moving) => moved.unwrap_or_else(|_| {
                 let seconds = job.policy.timeout.as_secs();
@@ -125,9 +140,13 @@ async fn transfer(
     connectors: &Connectors,
     job: &Job,
     token: &Token,
+    backfill: Option<Backfill>,
     counts: &mut Counts,
 ) -> Result<Said, Failure> {
-    let mut ends: Ends = connectors.ends(job, token).await?;
+    let mut ends: Ends = match backfill {
+        None => connectors.ends(job, token).await?,
+        Some(backfill) => connectors.backfill(job, token, backfill).await?,
+    };
     copy(ends.source.as_mut(), ends.sink.as_mut(), ends.checkpoint.as_mut(), counts).await?;
     Ok(Said { note: ends.checkpoint.note(), remark: ends.checkpoint.remark() })
 }
@@ -143,8 +162,8 @@ struct Said {
 fn conclude(job: &Job, counts: Counts, Said { note, remark }: Said) -> Ended {
     let name = &job.name;
     let rejected = (counts.rejected > 0).then(|| {
-        let total = counts.read;
-        format!("{} of {total} records were refused; see: cadenced rejects list {name}", counts.rejected)
+        let (total, were) = (counts.read, if counts.rejected == 1 { "was" } else { "were" });
+        format!("{} of {total} records {were} refused; see: cadenced rejects list {name}", counts.rejected)
     });
     let outcome = if rejected.is_none() && note.is_none() { Outcome::Ok } else { Outcome::Partial };
     let said: Vec<String> = rejected.into_iter().chain(note).chain(remark).collect();

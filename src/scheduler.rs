@@ -3,6 +3,7 @@
 //! any of its runs starts. While the ledger can't be written nothing is started; the batch is tried again every second.
 
 use crate::clock::SharedClock;
+use crate::crash;
 use crate::job::Job;
 use crate::planner::{JobFacts, Plan, Planner, Refusal};
 use crate::run::{Cause, Counts, Entry, Outcome, Slot};
@@ -190,8 +191,13 @@ impl Scheduler {
     }
 
     async fn join_until(&mut self, until: Instant) {
-        while let Ok(Some(joined)) = tokio::time::timeout_at(until, self.runs.join_next_with_id()).await {
-            self.joined(joined);
+        while !self.runs.is_empty() {
+            tokio::select! {
+                Some(joined) = self.runs.join_next_with_id() => self.joined(joined),
+                // Who asks how it is doing meanwhile is not left waiting for the end.
+                Some(command) = self.commands.recv() => self.obey(command),
+                () = tokio::time::sleep_until(until) => return,
+            }
             self.write().await;
         }
     }
@@ -232,8 +238,13 @@ impl Scheduler {
     /// Writes what is queued and starts what was claimed.
     async fn write(&mut self) {
         while let Some((batch, _)) = self.unwritten.front() {
+            let (claims, closes) = (!batch.claims.is_empty(), !batch.closings.is_empty());
+            at(closes, "before-close").await;
+            at(claims, "before-claim").await;
             match self.coordinator.write(batch.clone()).await {
                 Ok(claimed) => {
+                    at(closes, "after-close").await;
+                    at(claims, "after-claim").await;
                     if self.stuck.take().is_some() {
                         tracing::info!("the ledger can be written again");
                     }
@@ -284,6 +295,7 @@ impl Scheduler {
         let run = self.perform.perform(job, token.clone(), self.stop_runs.subscribe());
         let mut stop = self.stop_runs.subscribe();
         let run = async move {
+            crash::point("at-start").await;
             if !splay.is_zero() {
                 tokio::select! {
                     () = tokio::time::sleep(splay) => {}
@@ -378,6 +390,13 @@ impl Scheduler {
                 reply.send(view).unwrap_or_default();
             }
         }
+    }
+}
+
+/// A moment of batches that have what it is about.
+async fn at(concerned: bool, moment: &str) {
+    if concerned {
+        crash::point(moment).await;
     }
 }
 

@@ -137,9 +137,9 @@ pub struct BadFilter {
 /// Starts logging to stderr. `filter` is a level, or directives as `info,cadenced::rest=debug`. When a subscriber is
 /// set already, as in tests, that one stays.
 pub fn start_logging(format: LogFormat, filter: &str) -> Result<(), BadFilter> {
-    // sled logs a flood below `warn`; a later directive of the operator's for it still wins.
+    // What these log below `warn` is about themselves; a later directive of the operator's for them still wins.
     let filter = EnvFilter::builder()
-        .parse(format!("sled=warn,{filter}"))
+        .parse(format!("sled=warn,tokio_cron_scheduler=warn,{filter}"))
         .map_err(|source| BadFilter { filter: filter.to_owned(), source })?;
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)

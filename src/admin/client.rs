@@ -5,6 +5,7 @@ use super::control::{
 };
 use super::http::Dropped;
 use super::serve::CONTROL_SOCKET;
+use crate::connectors::Preview;
 use crate::run::RunRecord;
 use bytes::Bytes;
 use chrono::NaiveDate;
@@ -93,6 +94,11 @@ impl ControlClient {
         let path = format!("/jobs/{}/trigger", escaped(job));
         let request = self.request(Method::POST, &path).query(&query([("again", again), ("wait", wait)]));
         read(send(request).await?).await
+    }
+
+    /// `cadenced once --dry-run`; waits for the source to be read, however long it takes.
+    pub async fn dry_run(&self, job: &str) -> Result<Preview, ClientError> {
+        read(send(self.request(Method::GET, &format!("/jobs/{}/dry-run", escaped(job)))).await?).await
     }
 
     /// `cadenced pause`.

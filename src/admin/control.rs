@@ -1,6 +1,7 @@
 //! What the daemon lets others see and do: the trait it implements and the data that goes over HTTP. The data
 //! types are the wire format, the same for `/health`, `/api` and the command line; field names are the JSON keys.
 
+use crate::connectors::Preview;
 use crate::run::{Outcome, RunId, RunRecord};
 use crate::state;
 use crate::watermark::Mark;
@@ -20,7 +21,7 @@ pub type Answer<T> = Result<T, Refusal>;
 pub trait Control: Send + Sync + 'static {
     /// Whether the daemon serves its jobs right now; asked often, must not wait.
     fn readiness(&self) -> Readiness;
-    /// How every job is doing.
+    /// How every job is doing; brings the gauges of all jobs up to date.
     fn health(&self) -> BoxFuture<'_, Health>;
     /// One row a job, in name order.
     fn status(&self) -> BoxFuture<'_, Answer<Vec<JobStatus>>>;
@@ -30,6 +31,8 @@ pub trait Control: Send + Sync + 'static {
     fn slots(&self, job: JobName, date: Option<NaiveDate>) -> BoxFuture<'_, Answer<Vec<SlotRow>>>;
     /// Starts a run now. With [`Wait::Yes`] it answers when the run has ended.
     fn trigger(&self, job: JobName, again: Again, wait: Wait) -> BoxFuture<'_, Answer<Triggered>>;
+    /// What a run of the job would do now. Sends nothing and writes nothing.
+    fn dry_run(&self, job: JobName) -> BoxFuture<'_, Answer<Preview>>;
     /// Keeps a job from being started until it is resumed; survives a restart.
     fn pause(&self, job: JobName, reason: Option<String>) -> BoxFuture<'_, Answer<()>>;
     /// Takes a pause back.
@@ -76,12 +79,13 @@ pub enum Wait {
     No,
 }
 
-/// Whether records that were delivered before are delivered again.
+/// Whether an `initial` job runs although it had its one successful run. What was delivered before is remembered either
+/// way; other jobs don't mind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Again {
-    /// Everything, as if nothing had been delivered yet.
+    /// It runs once more.
     Yes,
-    /// Only what is new or changed.
+    /// It is refused.
     No,
 }
 

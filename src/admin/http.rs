@@ -52,6 +52,7 @@ pub fn router(control: Arc<dyn Control>, access: Access) -> Router {
         .route("/history", get(history))
         .route("/slots", get(slots))
         .route("/jobs/{job}/trigger", post(trigger))
+        .route("/jobs/{job}/dry-run", get(dry_run))
         .route("/jobs/{job}/pause", post(pause))
         .route("/jobs/{job}/resume", post(resume))
         .route("/reload", post(reload))
@@ -117,7 +118,9 @@ async fn health(State(control): Daemon) -> Response {
     (status, Json(health)).into_response()
 }
 
-async fn metrics() -> impl IntoResponse {
+async fn metrics(State(control): Daemon) -> impl IntoResponse {
+    // What each job's gauges say is found out when somebody asks.
+    control.health().await;
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry::metrics().render())
 }
 
@@ -180,6 +183,10 @@ async fn trigger(
     let HowToTrigger { again, wait } = asked(query)?;
     let again = if again { Again::Yes } else { Again::No };
     Ok(Json(control.trigger(job_name(&job)?, again, waiting(wait)).await?))
+}
+
+async fn dry_run(State(control): Daemon, Path(job): Path<String>) -> Reply<impl Serialize> {
+    Ok(Json(control.dry_run(job_name(&job)?).await?))
 }
 
 #[derive(Deserialize)]

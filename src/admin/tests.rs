@@ -2,6 +2,7 @@
 
 use super::control::*;
 use super::{Access, CONTROL_SOCKET, ClientError, Control, ControlClient, bind_control, router, serve};
+use crate::connectors::Preview;
 use crate::run::RunRecord;
 use crate::watermark::Mark;
 use crate::words::JobName;
@@ -73,6 +74,12 @@ impl Control for Scripted {
     fn health(&self) -> BoxFuture<'_, Health> {
         let jobs = BTreeMap::from([(name("one-stocks"), self.job_health())]);
         Box::pin(async { Health::new(61, jobs, ReloadHealth { ok: true, why: None }) })
+    }
+
+    fn dry_run(&self, job: JobName) -> BoxFuture<'_, Answer<Preview>> {
+        let (requests, rejected, stops) = (Vec::new(), Vec::new(), None);
+        let what = format!("dry-run {job}");
+        self.hears(what, Preview { job, counts: None, requests, more_requests: 0, rejected, stops })
     }
 
     fn status(&self) -> BoxFuture<'_, Answer<Vec<JobStatus>>> {
@@ -297,7 +304,7 @@ async fn every_command_arrives_over_the_control_socket_as_it_was_meant() {
             "reload",
             "watermarks",
             "watermark one-stocks",
-            "set one-stocks 1774746000500",
+            "set one-stocks 2026-03-29T01:00:00.500Z",
             "reset one-stocks",
             "rejects Some(JobName(\"one-stocks\")) 10",
             "reject one-stocks",

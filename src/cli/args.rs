@@ -29,8 +29,12 @@ pub(super) enum Command {
     Check,
     /// Print when jobs are due
     Next(Next),
+    /// Lay a day of all jobs over the quotas of their connections, and say where it does not fit
+    Plan(Plan),
     /// Run one job now, without the daemon
     Once(Once),
+    /// Read a stretch of the past again, with its own place in the list; no daemon may run
+    Backfill(Backfill),
     /// How every job is doing
     Status(Shown),
     /// The newest runs
@@ -112,12 +116,37 @@ fn zone(name: &str) -> Result<Tz, String> {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Plan {
+    /// The day, in the daemon's zone [default: today]
+    #[arg(long, value_name = "DATE")]
+    pub(super) date: Option<NaiveDate>,
+    /// How it is written
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Once {
     /// The job
     pub(super) job: String,
     /// Print the requests it would send, secrets redacted; send and write nothing
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// How the result is written
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Backfill {
+    /// The job
+    pub(super) job: String,
+    /// The first instant, RFC 3339: 2026-03-01T00:00:00+01:00
+    #[arg(long, value_name = "TIME")]
+    pub(super) since: String,
+    /// The first instant that no longer belongs to it
+    #[arg(long, value_name = "TIME")]
+    pub(super) until: String,
     /// How the result is written
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
@@ -151,7 +180,7 @@ pub(super) struct Slots {
 pub(super) struct Trigger {
     /// The job
     pub(super) job: String,
-    /// Deliver again what was delivered before
+    /// Run an `initial` job once more although it had its one successful run
     #[arg(long)]
     pub(super) again: bool,
     /// Wait for the run's end and exit with its outcome

@@ -1,7 +1,7 @@
 //! `cadenced check`: every problem of the configuration, or what it comes to.
 
 use super::next::when;
-use super::output::{Exit, NOTHING, Stop, Table, say, shown};
+use super::output::{Exit, NOTHING, Stop, Table, counted, say, shown};
 use super::place::Place;
 use crate::config::Loaded;
 use crate::job::{Job, Work};
@@ -12,10 +12,12 @@ pub(super) fn check(place: &Place, now: DateTime<Utc>, out: &mut impl Write) -> 
     let loaded = place.load()?;
     loaded.warnings.iter().for_each(|warning| say(format!("warning: {warning}")));
     print(&loaded, now, out)?;
+    let waiting = loaded.jobs.values().filter(|job| matches!(job.work, Work::Unconfigured)).count();
+    let waiting = if waiting > 0 { format!(" ({waiting} still to be configured)") } else { String::new() };
     say(format!(
-        "{} jobs and {} connections; state in {}",
-        loaded.jobs.len(),
-        loaded.connections.len(),
+        "{}{waiting} and {}; state in {}",
+        counted(loaded.jobs.len() as u64, "job"),
+        counted(loaded.connections.len() as u64, "connection"),
         loaded.settings.state.display()
     ));
     Ok(Exit::Ok)

@@ -115,7 +115,7 @@ fn print_history(
 }
 
 /// `0.2s`, `12s`, `3m05s`, `2h07m`.
-fn took(time: chrono::TimeDelta) -> String {
+pub(super) fn took(time: chrono::TimeDelta) -> String {
     // A clock stepped back during the run gives a negative time.
     let seconds = time.num_seconds().max(0);
     match seconds {

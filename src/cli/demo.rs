@@ -2,16 +2,18 @@
 //! on loopback. It says in a few lines what is going on, and one line for every run.
 
 use super::launch::start_logging;
-use super::output::{Exit, Stop, say};
+use super::output::{Exit, Stop, counted, say};
 use super::runtime;
 use crate::clock::SystemClock;
-use crate::config::{self, LogFormat, Sources};
+use crate::config::{self, Sources};
 use crate::daemon;
-use crate::run::{Counts, Outcome};
+use crate::run::Counts;
 use crate::runner::{Ended, Observer};
 use crate::sandbox::demo::{Pace, Sandbox, Setup, live};
-use crate::state::Token;
+use crate::state::{Token, Watermark};
+use crate::telemetry::LogFormat;
 use crate::words::JobName;
+use chrono::{DateTime, Utc};
 use std::fs;
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -40,7 +42,8 @@ const ADMIN_PORT: u16 = 8640;
 
 /// `cadenced demo`.
 pub(super) fn demo() -> Result<Exit, Stop> {
-    start_logging(LogFormat::Text, "warn")?;
+    // The sample ERP is on this machine too: a slow statement there means a busy machine.
+    start_logging(LogFormat::Text, "warn,sqlx=error")?;
     runtime()?.block_on(run())
 }
 
@@ -97,7 +100,7 @@ in-flight = 1
 
     let Sandbox { b2market, one, erp } = sandbox;
     let life = tokio::spawn(live(b2market.clone(), erp, Pace::default()));
-    let observer: Observer = Arc::new(move |token, ended| say(line(token, ended)));
+    let observer: Observer = Arc::new(|token, ended, mark| say(line(token, ended, mark)));
     let daemon = daemon::Daemon::start(loaded, sources, Arc::new(SystemClock), Some(observer)).await?;
     let (stop, shutdown) = tokio::sync::watch::channel(false);
     let scheduler = daemon.scheduler();
@@ -119,10 +122,9 @@ in-flight = 1
     life.abort();
     let counts = one.counts();
     say(format!(
-        "stopped. The simulated ONe got {} requests with {} stock lines; what is in the ERP: sqlite3 {} 'select count(*) from \
-         b2market_orders'",
-        counts.requests,
-        counts.lines,
+        "stopped. The simulated ONe got {} with {}; what is in the ERP: sqlite3 {} 'select count(*) from b2market_orders'",
+        counted(counts.requests as u64, "request"),
+        counted(counts.lines as u64, "stock line"),
         dir.join("erp.db").display()
     ));
     Ok(Exit::Ok)
@@ -148,7 +150,7 @@ fn introduction(dir: &Path, sandbox: &Sandbox, admin: SocketAddr) -> String {
 }
 
 /// One line for a run that ended.
-fn line(token: &Token, ended: &Ended) -> String {
+fn line(token: &Token, ended: &Ended, mark: Option<&Watermark>) -> String {
     let Counts { read, written, unchanged, rejected, requests, .. } = ended.counts;
     let what = match token.slot.job.as_str() {
         "b2market-orders" => format!("orders: {read} read, {written} new or changed into the ERP"),
@@ -156,16 +158,13 @@ fn line(token: &Token, ended: &Ended) -> String {
         _ => format!("{read} read, {written} written"),
     };
     let rejected = if rejected > 0 { format!(", {rejected} rejected") } else { String::new() };
+    let requests = counted(requests, "request");
+    let mark = mark.and_then(|mark| DateTime::<Utc>::from_timestamp_millis(mark.value.as_i64()?));
+    let mark = mark.map(|at| format!("; watermark {}", at.format("%H:%M:%SZ"))).unwrap_or_default();
     let message = ended.message.as_ref().map(|message| format!(" -- {message}")).unwrap_or_default();
-    let at = token.slot.at.format("%H:%M:%S");
-    let outcome = match ended.outcome {
-        Outcome::Ok => "ok",
-        other => other.as_str(),
-    };
-    format!(
-        "{at}Z  {:<16} {outcome:<8} {what}, {unchanged} unchanged{rejected}; {requests} requests{message}",
-        token.slot.job.as_str()
-    )
+    let at = token.slot.at.format("%H:%M:%SZ");
+    let (job, outcome) = (token.slot.job.as_str(), ended.outcome.as_str());
+    format!("{at}  {job:<16} {outcome:<8} {what}, {unchanged} unchanged{rejected}; {requests}{mark}{message}")
 }
 
 /// An empty directory with the schedules; what an earlier demo left is removed, unless that demo still runs.

@@ -2,10 +2,12 @@
 //! runs, so that its runs and they don't cross, and else work on the state directory themselves.
 
 use super::args::{Format, Rejects, StateCommand, Watermark};
-use super::output::{Exit, Stop, Table, json_line, or_nothing, say, typed_key};
+use super::output::{Exit, Stop, Table, counted, json_line, or_nothing, say, typed_key};
+use super::place::Place;
 use crate::admin::control::{RejectRow, WatermarkRow};
 use crate::admin::{ClientError, ControlClient};
 use crate::clock::SystemClock;
+use crate::config;
 use crate::state::{ImportMode, Store};
 use crate::watermark::Mark;
 use crate::words::JobName;
@@ -19,13 +21,13 @@ use std::sync::Arc;
 const ENTITY: &str = "";
 
 /// Who holds the state.
-enum Keeper {
+pub(super) enum Keeper {
     Daemon(ControlClient),
     Here(Store),
 }
 
 impl Keeper {
-    async fn find(state: &Path) -> Result<Self, Stop> {
+    pub(super) async fn find(state: &Path) -> Result<Self, Stop> {
         match ControlClient::connect(state).await {
             Ok(daemon) => Ok(Self::Daemon(daemon)),
             // Opening a store creates it, and a mistyped directory must not become one.
@@ -42,8 +44,8 @@ fn name(job: &str) -> Result<JobName, Stop> {
     JobName::new(job).map_err(|bad| Stop::new(Exit::Usage, bad.to_string()))
 }
 
-pub(super) async fn watermark(state: &Path, command: Watermark, out: &mut impl Write) -> Result<Exit, Stop> {
-    let keeper = Keeper::find(state).await?;
+pub(super) async fn watermark(place: &Place, command: Watermark, out: &mut impl Write) -> Result<Exit, Stop> {
+    let keeper = Keeper::find(&place.state()?).await?;
     match command {
         Watermark::List(args) => {
             let rows = match &keeper {
@@ -60,6 +62,11 @@ pub(super) async fn watermark(state: &Path, command: Watermark, out: &mut impl W
         }
         Watermark::Set { job, watermark } => {
             let to = Mark::from_text(&watermark).map_err(|bad| Stop::new(Exit::Usage, bad.to_string()))?;
+            // A mistyped name must not get a watermark that no run ever looks at. A broken configuration keeps nobody
+            // from repairing a watermark.
+            if let (Keeper::Here(_), Ok(loaded)) = (&keeper, config::load(&place.sources()?)) {
+                super::place::job(&loaded, &job)?;
+            }
             let before = or_nothing(watermark_of(&keeper, &job).await?);
             match &keeper {
                 Keeper::Daemon(daemon) => drop(daemon.set_watermark(&job, &watermark).await?),
@@ -143,7 +150,7 @@ pub(super) async fn rejects(state: &Path, command: Rejects, out: &mut impl Write
             if dropped == 0 && key.is_some() {
                 return Err(Stop::new(Exit::Failed, format!("{job}: no reject has this key")));
             }
-            say(format!("{job}: {dropped} rejects dropped"));
+            say(format!("{job}: {} dropped", counted(dropped, "reject")));
         }
     }
     Ok(Exit::Ok)
@@ -165,6 +172,10 @@ async fn kept_rejects(store: &Store, job: Option<&str>, limit: usize) -> Result<
 fn print_rejects(rows: &[RejectRow], format: Format, out: &mut impl Write) -> Result<(), Stop> {
     if format == Format::Json {
         return rows.iter().try_for_each(|row| json_line(out, row));
+    }
+    if rows.is_empty() {
+        say("no rejects");
+        return Ok(());
     }
     let mut table = Table::new(["JOB", "KEY", "REFUSED", "RUN", "REASON"]);
     for row in rows {

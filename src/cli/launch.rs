@@ -2,17 +2,21 @@
 
 use super::args::{Format, Once};
 use super::control::exit_of;
-use super::output::{Exit, Stop, json_line, say};
-use super::place::Place;
+use super::dry_run;
+use super::output::{Exit, Stop, counted, json_line, say};
+use super::place::{Place, job};
 use super::runtime;
 use crate::admin::control::{Again, Triggered, Wait};
 use crate::admin::{ClientError, ControlClient};
 use crate::clock::SystemClock;
-use crate::config::{Loaded, LogFormat};
+use crate::config::Loaded;
+use crate::connectors::Preview;
 use crate::daemon::{self, StartError};
+use crate::job::Job;
 use crate::run::{Counts, Outcome};
+use crate::runner::Ended;
 use crate::state::StateError;
-use crate::telemetry;
+use crate::telemetry::{self, LogFormat};
 use serde::Serialize;
 use std::io::Write;
 use std::sync::Arc;
@@ -34,67 +38,45 @@ pub(super) fn run(place: &Place) -> Result<Exit, Stop> {
 
 /// Logging goes to stderr.
 pub(super) fn start_logging(format: LogFormat, filter: &str) -> Result<(), Stop> {
-    let format = match format {
-        LogFormat::Text => telemetry::LogFormat::Text,
-        LogFormat::Json => telemetry::LogFormat::Json,
-    };
     telemetry::start_logging(format, filter).map_err(|error| Stop::new(Exit::Config, error.to_string()))
 }
 
 /// How a single run ended, as `--format json` writes it.
 #[derive(Serialize)]
-struct Report<'a> {
-    job: &'a str,
-    outcome: Outcome,
-    counts: Counts,
+pub(super) struct Report<'a> {
+    pub(super) job: &'a str,
+    pub(super) outcome: Outcome,
+    pub(super) counts: Counts,
     #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
+    pub(super) message: Option<String>,
 }
 
 /// `cadenced once`.
 pub(super) fn once(place: &Place, args: &Once, out: &mut impl Write) -> Result<Exit, Stop> {
     let loaded = place.load()?;
-    let job = loaded.jobs.values().find(|job| job.name.as_str() == args.job).ok_or_else(|| {
-        Stop::new(Exit::Usage, format!("there is no job `{}`; see: cadenced check", args.job))
-    })?;
-    start_logging(loaded.settings.log.format, "warn")?;
+    let job = job(&loaded, &args.job)?;
+    // How the run ended is printed below.
+    start_logging(loaded.settings.log.format, "warn,cadenced::runner=error")?;
     let runtime = runtime()?;
-    let report = runtime.block_on(async {
-        let (stop, stopped) = watch::channel(false);
-        let interrupt = tokio::spawn(async move {
-            if tokio::signal::ctrl_c().await.is_ok() {
-                stop.send_replace(true);
-            }
-            // Kept until the run has ended: a closed channel would look like a stop.
-            std::future::pending::<()>().await;
-        });
-        let once = daemon::once(&loaded, job, Arc::new(SystemClock), stopped).await;
-        interrupt.abort();
-        match once {
-            Ok(once) => {
-                let ended = once.ended;
-                Ok(Report {
-                    job: &args.job,
-                    outcome: ended.outcome,
-                    counts: ended.counts,
-                    message: ended.message,
-                })
-            }
-            // The daemon has the state: it runs the job, so that quotas and locks stay shared.
-            Err(StartError::State(StateError::Held { .. })) => through_daemon(&loaded, &args.job).await,
-            Err(error) => Err(error.into()),
-        }
-    })?;
-    match args.format {
-        Format::Json => json_line(out, &report)?,
+    if args.dry_run {
+        let preview = runtime.block_on(preview(&loaded, job))?;
+        return dry_run::print(&preview, args.format, out);
+    }
+    let report = runtime.block_on(run_once(&loaded, job))?;
+    print_report(&report, args.format, out)
+}
+
+/// Prints how a run ended; the exit code is its outcome.
+pub(super) fn print_report(report: &Report<'_>, format: Format, out: &mut impl Write) -> Result<Exit, Stop> {
+    match format {
+        Format::Json => json_line(out, report)?,
         Format::Text => {
             let Counts { read, written, unchanged, rejected, removed, requests, .. } = report.counts;
-            let outcome = report.outcome;
+            let (job, outcome, requests) = (report.job, report.outcome, counted(requests, "request"));
             writeln!(
                 out,
-                "{}: {outcome}: {read} read, {written} written, {unchanged} unchanged, {rejected} rejected, {removed} \
-                 removed, {requests} requests",
-                args.job
+                "{job}: {outcome}: {read} read, {written} written, {unchanged} unchanged, {rejected} rejected, {removed} \
+                 removed, {requests}"
             )?;
             if let Some(message) = &report.message {
                 say(message);
@@ -104,27 +86,66 @@ pub(super) fn once(place: &Place, args: &Once, out: &mut impl Write) -> Result<E
     Ok(exit_of(report.outcome))
 }
 
-async fn through_daemon<'a>(loaded: &Loaded, job: &'a str) -> Result<Report<'a>, Stop> {
-    let daemon = match ControlClient::connect(&loaded.settings.state).await {
-        Ok(daemon) => daemon,
+/// Turns true when a person asks to stop; kept until the run has ended: a closed channel would look like a stop.
+pub(super) fn interrupted() -> watch::Receiver<bool> {
+    let (stop, stopped) = watch::channel(false);
+    tokio::spawn(async move {
+        daemon::until_told_to_stop().await;
+        stop.send_replace(true);
+        std::future::pending::<()>().await;
+    });
+    stopped
+}
+
+async fn run_once<'a>(loaded: &Loaded, job: &'a Job) -> Result<Report<'a>, Stop> {
+    let once = daemon::once(loaded, job, Arc::new(SystemClock), interrupted()).await;
+    match once {
+        Ok(once) => {
+            let Ended { outcome, counts, message } = once.ended;
+            Ok(Report { job: job.name.as_str(), outcome, counts, message })
+        }
+        // The daemon has the state: it runs the job, so that quotas and locks stay shared.
+        Err(StartError::State(StateError::Held { .. })) => {
+            let daemon = holder(loaded).await?;
+            say(format!("{}: the daemon runs it", job.name));
+            let Triggered { run, .. } = daemon.trigger(job.name.as_str(), Again::No, Wait::Yes).await?;
+            let run =
+                run.ok_or_else(|| Stop::new(Exit::Internal, "the daemon does not say how the run ended"))?;
+            let outcome = run.outcome.unwrap_or(Outcome::Interrupted);
+            Ok(Report { job: job.name.as_str(), outcome, counts: run.counts, message: run.message })
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn preview(loaded: &Loaded, job: &Job) -> Result<Preview, Stop> {
+    match daemon::preview(loaded, job, Arc::new(SystemClock)).await {
+        Err(StartError::State(StateError::Held { .. })) => {
+            Ok(holder(loaded).await?.dry_run(job.name.as_str()).await?)
+        }
+        preview => Ok(preview?),
+    }
+}
+
+/// The daemon that holds the state directory.
+async fn holder(loaded: &Loaded) -> Result<ControlClient, Stop> {
+    match ControlClient::connect(&loaded.settings.state).await {
         Err(ClientError::NoDaemon { .. }) => {
             let text = "another command holds the state directory; try again when it has ended";
-            return Err(Stop::new(Exit::Failed, text));
+            Err(Stop::new(Exit::Failed, text))
         }
-        Err(error) => return Err(error.into()),
-    };
-    let Triggered { run, .. } = daemon.trigger(job, Again::No, Wait::Yes).await?;
-    let run = run.ok_or_else(|| Stop::new(Exit::Internal, "the daemon does not say how the run ended"))?;
-    let outcome = run.outcome.unwrap_or(Outcome::Interrupted);
-    Ok(Report { job, outcome, counts: run.counts, message: run.message })
+        daemon => Ok(daemon?),
+    }
 }
 
 impl From<StartError> for Stop {
     fn from(error: StartError) -> Self {
         let exit = match error {
+            // Not that there is none: there is one already.
+            StartError::State(StateError::Held { .. }) => Exit::Failed,
             StartError::State(error) => return error.into(),
             StartError::Connection(_) => Exit::Config,
-            StartError::Listen { .. } => Exit::Failed,
+            StartError::Job(_) | StartError::Listen { .. } => Exit::Failed,
             StartError::Socket { .. } | StartError::Signals(_) | StartError::Broken(_) => Exit::Internal,
         };
         Self::new(exit, error.to_string())

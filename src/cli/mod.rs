@@ -4,14 +4,17 @@
 //! process; `main.rs` does.
 
 mod args;
+mod backfill;
 mod check;
 mod control;
 mod demo;
+mod dry_run;
 mod keep;
 mod launch;
 mod next;
 mod output;
 mod place;
+mod plan;
 #[cfg(test)]
 mod tests;
 
@@ -61,6 +64,7 @@ fn perform(cli: Cli, out: &mut impl Write) -> Result<Exit, Stop> {
         Command::Run => launch::run(&place),
         Command::Demo => demo::demo(),
         Command::Once(args) => launch::once(&place, &args, out),
+        Command::Backfill(args) => backfill::backfill(&place, &args, out),
         Command::Check => check::check(&place, SystemClock.now(), out),
         Command::Next(args) => next::next(&place, &args, SystemClock.now(), out),
         talk => runtime()?.block_on(perform_talking(talk, &place, out)),
@@ -73,15 +77,16 @@ async fn perform_talking(command: Command, place: &Place, out: &mut impl Write) 
     match command {
         Command::Status(args) => control::status(&daemon().await?, &args, out).await,
         Command::History(args) => control::history(&daemon().await?, &args, out).await,
+        Command::Plan(args) => plan::plan(place, &args, SystemClock.now(), out).await,
         Command::Slots(args) => control::slots(&daemon().await?, &args, out).await,
         Command::Trigger(args) => control::trigger(&daemon().await?, &args).await,
         Command::Pause(args) => control::pause(&daemon().await?, &args).await,
         Command::Resume(args) => control::resume(&daemon().await?, &args).await,
         Command::Reload(args) => control::reload(&daemon().await?, &args).await,
-        Command::Watermark(command) => keep::watermark(&place.state()?, command, out).await,
+        Command::Watermark(command) => keep::watermark(place, command, out).await,
         Command::Rejects(command) => keep::rejects(&place.state()?, command, out).await,
         Command::State(command) => keep::state(&place.state()?, command, out).await,
-        Command::Run | Command::Demo | Command::Once(_) | Command::Check | Command::Next(_) => {
+        Command::Run | Command::Demo | Command::Once(_) | Command::Backfill(_) | Command::Check | Command::Next(_) => {
             Err(Stop::new(Exit::Internal, "this command needs no daemon"))
         }
     }

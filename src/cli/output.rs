@@ -159,6 +159,12 @@ pub(super) fn offset(at: DateTime<Utc>, zone: Tz) -> String {
     zone.from_utc_datetime(&at.naive_utc()).to_rfc3339_opts(SecondsFormat::AutoSi, false)
 }
 
+/// `1 request`, `2 requests`.
+pub(super) fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
 /// What stands for nothing in a table.
 pub(super) const NOTHING: &str = "-";
 

@@ -6,7 +6,7 @@ use super::ends::{self, Connections};
 use super::reader::Table;
 use super::units::{self, Wrong};
 use super::{Loaded, pull, trigger};
-use crate::job::{Job, Trigger, Work};
+use crate::job::{Estimate, Job, Trigger, Work};
 use crate::schedule::{CatchUp, Overlap, Policy, Rerun};
 use crate::words::JobName;
 use chrono_tz::Tz;
@@ -28,8 +28,10 @@ pub(super) fn read(all: &Table<'_>, zone: Tz, connections: &Connections<'_>, loa
             continue;
         }
         let steps = table.list("steps", units::words);
+        let estimate = estimate(&table);
         if let Some(job) = job(&table, name.clone(), zone, connections, &names) {
             loaded.steps.extend(steps.filter(|steps| !steps.is_empty()).map(|steps| (name.clone(), steps)));
+            loaded.estimates.extend(estimate.map(|estimate| (name.clone(), estimate)));
             loaded.jobs.insert(name, job);
         }
     }
@@ -54,9 +56,6 @@ fn job(
     let (Some(trigger), Some(work), true) = (trigger, work, table.is_clean_since(errors)) else {
         return None;
     };
-    if matches!(work, Work::Unconfigured) {
-        table.warn(None, &table.node.key_at, Wrong::new("its ends are still to be configured"));
-    }
     timeout_fits(table, &trigger, &policy);
     Some(Job { name, summary, enabled, trigger, policy, work })
 }
@@ -78,6 +77,19 @@ fn policy(table: &Table<'_>) -> Policy {
         timeout: table.get("timeout", units::some_time).unwrap_or(default.timeout),
         lock: table.get("lock", units::words),
     }
+}
+
+/// What a run costs, as long as none was measured.
+fn estimate(table: &Table<'_>) -> Option<Estimate> {
+    let estimate = table.table("estimate")?;
+    let default = Estimate::default();
+    let requests = estimate.get("requests", |node| units::whole(node, 0, 1_000_000));
+    let duration = estimate.get("duration", units::duration);
+    estimate.finish();
+    Some(Estimate {
+        requests: requests.unwrap_or(default.requests),
+        duration: duration.unwrap_or(default.duration),
+    })
 }
 
 /// A time-out somebody chose that is longer than the interval makes runs swallow slots.

@@ -33,7 +33,9 @@ pub use diagnostic::{Diagnostic, OriginKind, Place};
 use self::document::Node;
 use self::reader::{Report, Table};
 use crate::connection::Connection;
-use crate::job::Job;
+use crate::housekeeping::Rules;
+use crate::job::{Estimate, Job};
+use crate::telemetry::LogFormat;
 use crate::words::{ConnectionName, JobName};
 use chrono_tz::Tz;
 use secrecy::SecretString;
@@ -66,6 +68,8 @@ pub struct Loaded {
     pub jobs: BTreeMap<JobName, Job>,
     /// For jobs that are chains per record: the names of their steps, in order. Kept, not yet carried out.
     pub steps: BTreeMap<JobName, Vec<String>>,
+    /// What a run of a job costs, where the configuration says it; for `plan`.
+    pub estimates: BTreeMap<JobName, Estimate>,
     /// The files read, in the order of their layers.
     pub files: Vec<PathBuf>,
     /// What is allowed but probably not meant.
@@ -89,6 +93,8 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// What is logged and how.
     pub log: Log,
+    /// How long history and exports are kept.
+    pub housekeeping: Rules,
 }
 
 /// The admin endpoint.
@@ -109,16 +115,6 @@ pub struct Log {
     pub format: LogFormat,
 }
 
-/// How a line of the log is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
 /// Reads and checks the whole configuration; the error is every mistake in it, in the order of the layers. Reads files
 /// and blocks while it does.
 pub fn load(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
@@ -130,6 +126,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
         connections: BTreeMap::new(),
         jobs: BTreeMap::new(),
         steps: BTreeMap::new(),
+        estimates: BTreeMap::new(),
         files: merged.files,
         warnings: Vec::new(),
         origins: BTreeMap::new(),

@@ -1,10 +1,12 @@
-//! What concerns the daemon as a whole: the top-level keys, `[admin]` and `[log]`.
+//! What concerns the daemon as a whole: the top-level keys, `[admin]`, `[log]` and `[housekeeping]`.
 
 use super::document::Node;
 use super::layers::absolute_path;
 use super::reader::Table;
 use super::units::{self, Wrong};
-use super::{Admin, Log, LogFormat, Settings, Sources, secret};
+use super::{Admin, Log, Settings, Sources, secret};
+use crate::housekeeping::Rules;
+use crate::telemetry::LogFormat;
 use chrono_tz::Tz;
 use secrecy::SecretString;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,6 +23,7 @@ pub(super) fn read(sources: &Sources, root: &Table<'_>) -> Settings {
         admin: root.table("admin").map_or_else(default_admin, |table| admin(sources, &table)),
         drain_timeout: root.get("drain-timeout", units::duration).unwrap_or(Duration::from_secs(30)),
         log: root.table("log").map_or_else(default_log, |table| log(&table)),
+        housekeeping: root.table("housekeeping").map_or_else(Rules::default, |table| housekeeping(&table)),
     };
     root.take("connection");
     root.take("job");
@@ -72,4 +75,15 @@ fn log(table: &Table<'_>) -> Log {
     table.finish();
     let default = default_log();
     Log { level: level.unwrap_or(default.level), format: format.unwrap_or(default.format) }
+}
+
+fn housekeeping(table: &Table<'_>) -> Rules {
+    let history = table.get("history", units::some_time);
+    let exports = table.get("exports", |node| units::whole(node, 0, 10_000));
+    table.finish();
+    let default = Rules::default();
+    Rules {
+        history: history.unwrap_or(default.history),
+        exports: exports.and_then(|exports| usize::try_from(exports).ok()).unwrap_or(default.exports),
+    }
 }

@@ -3,7 +3,7 @@
 
 use super::diagnostic::{Diagnostic, OriginKind, Place, did_you_mean};
 use super::document::{Node, Value};
-use crate::quota::Quota;
+use crate::quota::{BadQuota, Quota};
 use crate::words::{FieldPath, Template};
 use chrono_tz::Tz;
 use std::time::Duration;
@@ -192,25 +192,13 @@ pub(super) fn share(node: &Node) -> Result<f64, Wrong> {
         .ok_or_else(|| Wrong::new("expected a share from \"0%\" to \"100%\""))
 }
 
-/// `"10/s"`, `"300/min"`, `"1000/day"`.
+/// A quota: `10/s`.
 pub(super) fn quota(node: &Node) -> Result<Quota, Wrong> {
-    let text = text(node)?;
-    let parsed = text.split_once('/').and_then(|(requests, window)| {
-        let seconds = match window.trim() {
-            "s" | "second" => 1,
-            "min" | "minute" => 60,
-            "h" | "hour" => 3_600,
-            "d" | "day" => 86_400,
-            _ => return None,
-        };
-        let requests = requests.trim().replace('_', "").parse().ok().filter(|requests| *requests > 0)?;
-        Some(Quota { requests, window: Duration::from_secs(seconds) })
-    });
-    parsed.ok_or_else(|| {
-        Wrong::new(format!("`{text}` is not a quota")).help(Some(
-            "write the requests and the window (s, min, h, day): \"10/s\", \"300/min\", \"1000/day\""
-                .to_owned(),
-        ))
+    text(node)?.parse().map_err(|error| match error {
+        BadQuota::Form(text) => Wrong::new(format!("`{text}` is not a quota")).help(
+            r#"write the requests and the window (s, min, h, day): "10/s", "300/min", "1000/day""#.to_owned(),
+        ),
+        error => refused(error),
     })
 }
 

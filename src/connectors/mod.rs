@@ -3,17 +3,21 @@
 
 mod deliveries;
 mod feed;
+mod preview;
 mod pull;
 mod push;
+
+pub use preview::{Preview, PreviewCounts, PreviewedReject, PreviewedRequest};
 
 use crate::clock::SharedClock;
 use crate::connection::{Connection, ConnectionKind};
 use crate::erp::{Database, SqlSink, SqlSource};
 use crate::job::{Cursor, CursorFormat, Job, Pull, Work, Write};
 use crate::rest::{Client, PullSource, Reader, RestSink, SharedWalk, Watch, waiting_row, walk_rules};
-use crate::state::{Coordinator as _, Settlement, Store, Token, Walk as Keep};
+use crate::retry::Backoff;
+use crate::state::{Coordinator as _, Store, Token, Watermark};
 use crate::transfer::{Checkpoint, Class, Digest, Failure, Record, Sink, Source};
-use crate::watermark::{Feed, Mark, Walk, WalkRules};
+use crate::watermark::{Feed, Mark, Walk};
 use crate::words::{ConnectionName, JobName};
 use chrono::{DateTime, TimeDelta, Utc};
 use deliveries::Deliveries;
@@ -72,6 +76,17 @@ impl Connectors {
         store: Store,
         clock: SharedClock,
     ) -> Result<Self, Failure> {
+        Self::open_with(connections, before, store, clock, Backoff::default())
+    }
+
+    /// As [`Connectors::open`], with other waits between the tries of a request.
+    pub fn open_with(
+        connections: &BTreeMap<ConnectionName, Connection>,
+        before: Option<&Self>,
+        store: Store,
+        clock: SharedClock,
+        backoff: Backoff,
+    ) -> Result<Self, Failure> {
         let mut connectors = Self {
             databases: BTreeMap::new(),
             clients: BTreeMap::new(),
@@ -93,7 +108,7 @@ impl Connectors {
                 }
                 ConnectionKind::Rest(rest) => {
                     let kept = before.and_then(|before| before.clients.get(name).cloned());
-                    let open = || Client::new(rest, clock.clone()).map(Arc::new);
+                    let open = || Client::with_backoff(rest, clock.clone(), backoff).map(Arc::new);
                     connectors.clients.insert(name.clone(), kept.map_or_else(open, Ok).map_err(named)?);
                 }
             }
@@ -104,6 +119,11 @@ impl Connectors {
     /// The platform connections, for what they have to show.
     pub fn clients(&self) -> impl Iterator<Item = (&ConnectionName, &Arc<Client>)> {
         self.clients.iter()
+    }
+
+    /// How far a job has read its source.
+    pub async fn watermark(&self, job: &JobName) -> Result<Option<Watermark>, Failure> {
+        self.store.watermark(job, ENTITY).await.map_err(state)
     }
 
     /// Builds the ends of one run and takes up what the last one left: keys in doubt, an unfinished walk.
@@ -118,10 +138,7 @@ impl Connectors {
                 let checkpoint = PushCheckpoint::new(self.store.clone(), token.clone(), read, push);
                 Ok(Ends { source: Box::new(source), sink: Box::new(sink), checkpoint: Box::new(checkpoint) })
             }
-            Work::Unconfigured => Err(Failure::new(
-                Class::Config,
-                "its ends are still to be configured: give it `pull` and `write`, or `read` and `push`",
-            )),
+            Work::Unconfigured => Err(unconfigured()),
         }
     }
 
@@ -151,93 +168,69 @@ impl Connectors {
         let sink = SqlSink::new(self.database(&write.to)?, write);
         let deliveries = Deliveries::new(self.store.clone(), token.clone(), pull, write);
         let pull = Arc::new(pull.clone());
-        let bounds = backfill.as_ref().map(|backfill| (backfill.until, backfill.watch.clone()));
-        let (reader, checkpoint): (Reader, Box<dyn Checkpoint>) = match pull.feed() {
-            Some(feed) => {
-                let known = watermark(&self.store, &job.name, None).await?;
-                let known = known.and_then(|known| u64::try_from(known.0).ok());
-                let checkpoint = FeedCheckpoint::new(deliveries, pull.each.is_some());
-                (Reader::Feed(Feed::new(known, &feed.rules)), Box::new(checkpoint))
-            }
-            None => {
-                let rules = walk_rules(&pull);
-                let (walk, scope) = match backfill {
-                    Some(backfill) => self.backfill_walk(job, token, &rules, &backfill).await?,
-                    None => self.live_walk(job, &pull, token, &rules).await?,
-                };
-                let walk = SharedWalk::new(walk);
-                let checkpoint =
-                    PullCheckpoint::new(deliveries, Arc::clone(&pull), walk.clone(), rules, scope);
-                (Reader::Walk(walk), Box::new(checkpoint))
+        let (reader, scope) = self.reader(job, &pull, backfill.as_ref()).await?;
+        let checkpoint: Box<dyn Checkpoint> = match &reader {
+            Reader::Feed(_) => Box::new(FeedCheckpoint::new(deliveries, pull.each.is_some())),
+            Reader::Walk(walk) => {
+                let (pull, walk, rules) = (Arc::clone(&pull), walk.clone(), walk_rules(&pull));
+                Box::new(PullCheckpoint::new(deliveries, pull, walk, rules, scope))
             }
         };
         let waiting = if pull.each.is_some() { self.waiting(&job.name).await? } else { Vec::new() };
-        let mut source = PullSource::new(&client, pull, reader, self.clock.clone(), self.turns(&job.name))
-            .with_waiting(waiting);
-        if let Some((until, watch)) = bounds {
+        let turns = self.turns(&job.name);
+        let mut source =
+            PullSource::new(&client, pull, reader, self.clock.clone(), turns).with_waiting(waiting);
+        if let Some(Backfill { until, watch, .. }) = backfill {
             source = source.bounded(until, watch);
         }
         Ok(Ends { source: Box::new(source), sink: Box::new(sink), checkpoint })
     }
 
-    /// The walk that a crash left unfinished, or a new one: from the watermark less the overlap, or from the start where
-    /// the job reads the whole list, or a sweep is due.
-    async fn live_walk(
+    /// Where reading goes on: the feed's next id; the walk that a crash left unfinished, or a new one from the watermark
+    /// less the overlap, or from the start where the job reads the whole list or a sweep is due. Changes nothing.
+    async fn reader(
         &self,
         job: &Job,
         pull: &Pull,
-        token: &Token,
-        rules: &WalkRules,
-    ) -> Result<(Walk, Scope), Failure> {
-        if let Some(Unfinished { walk, sweep }) = self.unfinished(job, ENTITY, token, rules).await? {
-            return Ok((walk, Scope::Live { sweep }));
+        backfill: Option<&Backfill>,
+    ) -> Result<(Reader, Scope), Failure> {
+        if let Some(feed) = pull.feed() {
+            let known = watermark(&self.store, &job.name, None).await?;
+            let known = known.and_then(|known| u64::try_from(known.0).ok());
+            return Ok((Reader::Feed(Feed::new(known, &feed.rules)), Scope::Live { sweep: None }));
         }
-        let sweep = self.sweep_due(&job.name, pull).await?;
-        let low = match pull.changed() {
-            None => None,
-            Some(changed) if sweep.is_some() => Some(changed.start),
-            Some(changed) => {
-                let mark = watermark(&self.store, &job.name, Some(&changed.format)).await?;
-                Some(mark.map_or(changed.start, |mark| mark.minus(changed.overlap).max(changed.start)))
+        let rules = walk_rules(pull);
+        let entity = backfill.map_or_else(String::new, |Backfill { since, until, .. }| {
+            format!("backfill:{}/{}", Mark::At(*since), Mark::At(*until))
+        });
+        let kept = self.store.walk(&job.name, &entity).await.map_err(state)?;
+        let kept = kept.and_then(|kept| serde_json::from_value::<Unfinished>(kept).ok());
+        // One that does not fit is of a configuration that has changed since.
+        let kept = kept.filter(|kept| kept.walk.fits(&rules));
+        if let Some(Unfinished { walk, .. }) = &kept {
+            tracing::info!(pass = walk.pass(), "taking up the walk that was interrupted");
+        }
+        let (walk, scope) = match (kept, backfill) {
+            (Some(kept), None) => (kept.walk.resumed(), Scope::Live { sweep: kept.sweep }),
+            (None, None) => {
+                let sweep = self.sweep_due(&job.name, pull).await?;
+                let low = self.low(job, pull, sweep.is_some()).await?;
+                (Walk::new(low, &rules), Scope::Live { sweep })
+            }
+            (kept, Some(Backfill { since, until, .. })) => {
+                let new = || Walk::new(Some(*since), &rules);
+                let walk = kept.map_or_else(new, |kept| kept.walk.resumed());
+                (walk, Scope::Backfill { entity, until: *until })
             }
         };
-        Ok((Walk::new(low, rules), Scope::Live { sweep }))
+        Ok((Reader::Walk(SharedWalk::new(walk)), scope))
     }
 
-    async fn backfill_walk(
-        &self,
-        job: &Job,
-        token: &Token,
-        rules: &WalkRules,
-        backfill: &Backfill,
-    ) -> Result<(Walk, Scope), Failure> {
-        let Backfill { since, until, .. } = *backfill;
-        let entity = format!("backfill:{}/{}", Mark::At(since), Mark::At(until));
-        let unfinished = self.unfinished(job, &entity, token, rules).await?;
-        let walk = unfinished.map_or_else(|| Walk::new(Some(since), rules), |unfinished| unfinished.walk);
-        Ok((walk, Scope::Backfill { entity, until }))
-    }
-
-    async fn unfinished(
-        &self,
-        job: &Job,
-        entity: &str,
-        token: &Token,
-        rules: &WalkRules,
-    ) -> Result<Option<Unfinished>, Failure> {
-        let Some(kept) = self.store.walk(&job.name, entity).await.map_err(state)? else { return Ok(None) };
-        match serde_json::from_value::<Unfinished>(kept) {
-            Ok(Unfinished { walk, sweep }) if walk.fits(rules) => {
-                tracing::info!(pass = walk.pass(), "taking up the walk that was interrupted");
-                Ok(Some(Unfinished { walk: walk.resumed(), sweep }))
-            }
-            // Of a configuration that has changed since.
-            _ => {
-                let settlement = Settlement { walk: Keep::Clear, ..Settlement::default() };
-                self.store.settle(&job.name, entity, token.run, settlement).await.map_err(state)?;
-                Ok(None)
-            }
-        }
+    async fn low(&self, job: &Job, pull: &Pull, sweeps: bool) -> Result<Option<Cursor>, Failure> {
+        let Some(changed) = pull.changed() else { return Ok(None) };
+        let mark = watermark(&self.store, &job.name, Some(&changed.format)).await?;
+        let mark = mark.filter(|_| !sweeps);
+        Ok(Some(mark.map_or(changed.start, |mark| mark.minus(changed.overlap).max(changed.start))))
     }
 
     /// Now, if a slot of `sweep` has come since the last sweep.
@@ -288,6 +281,11 @@ impl Connectors {
     fn database(&self, name: &ConnectionName) -> Result<Database, Failure> {
         self.databases.get(name).cloned().ok_or_else(|| missing(name, "a database (`sql = …`)"))
     }
+}
+
+fn unconfigured() -> Failure {
+    let ends = "its ends are still to be configured: give it `pull` and `write`, or `read` and `push`";
+    Failure::new(Class::Config, ends)
 }
 
 fn missing(name: &ConnectionName, what: &str) -> Failure {

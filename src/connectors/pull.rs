@@ -6,6 +6,7 @@
 
 use super::deliveries::{Deliveries, hash};
 use super::{ENTITY, Marker, state};
+use crate::crash;
 use crate::job::{Changed, Cursor, Pull};
 use crate::rest::SharedWalk;
 use crate::state::{Coordinator as _, Forget, NewMark, Settlement, Walk as Keep};
@@ -155,6 +156,7 @@ impl PullCheckpoint {
                 self.keep_walk(keep).await?;
             }
         }
+        crash::point("pull-after-settle").await;
         match ended {
             Some(ended) => self.end(ended).await,
             None => Ok(()),
@@ -214,10 +216,11 @@ impl PullCheckpoint {
             _ => Mark::At(reached),
         };
         let mark = NewMark { entity: ENTITY.to_owned(), value: mark.to_value(), walk: Keep::Clear };
+        crash::point("pull-before-watermark").await;
         store.commit_watermark(token, mark).await.map_err(state)?;
-        if self.pull.sweep.is_none() {
-            let asked_for = changed.format.floor(reached.minus(changed.overlap));
-            store.prune_delivered(job, ENTITY, Forget::Before(asked_for)).await.map_err(state)?;
+        crash::point("pull-after-watermark").await;
+        if let Some(before) = self.pull.forgets_before(reached) {
+            store.prune_delivered(job, ENTITY, Forget::Before(before)).await.map_err(state)?;
         }
         Ok(())
     }
@@ -268,7 +271,10 @@ fn fingerprint(record: &Record) -> u64 {
 
 impl Checkpoint for PullCheckpoint {
     fn sift<'a>(&'a mut self, chunk: &'a mut Chunk) -> BoxFuture<'a, Result<u64, Failure>> {
-        Box::pin(self.sift_page(chunk))
+        Box::pin(async {
+            crash::point("pull-after-read").await;
+            self.sift_page(chunk).await
+        })
     }
 
     fn sift_followed<'a>(&'a mut self, chunk: &'a mut Chunk) -> BoxFuture<'a, Result<u64, Failure>> {
@@ -277,7 +283,11 @@ impl Checkpoint for PullCheckpoint {
     }
 
     fn doubt<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<(), Failure>> {
-        Box::pin(self.deliveries.doubt(batch))
+        Box::pin(async {
+            self.deliveries.doubt(batch).await?;
+            crash::point("pull-after-doubt").await;
+            Ok(())
+        })
     }
 
     fn settle<'a>(
@@ -287,6 +297,7 @@ impl Checkpoint for PullCheckpoint {
     ) -> BoxFuture<'a, Result<(), Failure>> {
         self.deliveries.settle(batch, settled);
         Box::pin(async move {
+            crash::point("pull-after-sink-commit").await;
             // What is gone is removed after the last page: nothing follows that would write it down.
             if self.walk.with(|walk| walk.ask().is_none())
                 && !batch.gone.is_empty()

@@ -4,6 +4,7 @@
 //! is never absence, and `max-gone` stops a run before anything is removed.
 
 use super::{ENTITY, state};
+use crate::crash;
 use crate::job::{Push, Read};
 use crate::rest::KEY_SEPARATOR;
 use crate::state::{Delivered, Doubtful, Settlement, Store, Token};
@@ -88,9 +89,42 @@ impl PushCheckpoint {
         self.store.settle(self.job(), ENTITY, self.token.run, settlement).await.map_err(state)
     }
 
-    async fn find_gone(&mut self) -> Result<Vec<Record>, Failure> {
+    /// A row that can't be mapped is in the source all the same: it is not gone.
+    pub(super) fn saw(&mut self, rejected: &[Rejected]) {
+        self.seen.extend(rejected.iter().map(|rejected| hash(&rejected.key)));
+    }
+
+    /// How many of the records the platform was sent before, whatever it answered.
+    pub(super) async fn count_known(&self, records: &[Record]) -> Result<u64, Failure> {
+        let keys = records.iter().map(|record| record.key.clone()).collect();
+        let known = self.store.recall(self.job(), ENTITY, keys).await.map_err(state)?;
+        Ok(known.into_iter().flatten().filter(|known| !known.absent).count() as u64)
+    }
+
+    /// What [`Checkpoint::gone`] would give, and how many it would mark as missing for the first time. Marks nothing.
+    pub(super) async fn look_for_gone(&mut self) -> Result<(Vec<Record>, u64), Failure> {
+        let (mut gone, mut first, mut after) = (Vec::new(), 0, None);
+        if self.count_missing().await? == 0 {
+            return Ok((gone, first));
+        }
+        loop {
+            let page = self.scan(after.as_deref()).await?;
+            let Some((last, _)) = page.last() else { return Ok((gone, first)) };
+            after = Some(last.clone());
+            for (key, entry) in page.into_iter().filter(|(key, _)| !self.has_seen(key)) {
+                if entry.absent {
+                    gone.push(self.gone_record(key)?);
+                } else {
+                    first += 1;
+                }
+            }
+        }
+    }
+
+    /// How many known records this read did not have; an empty read misses nothing. Fails if they are too many.
+    async fn count_missing(&mut self) -> Result<u64, Failure> {
         if self.seen.is_empty() {
-            return Ok(Vec::new());
+            return Ok(0);
         }
         self.seen.sort_unstable();
         self.seen.dedup();
@@ -116,7 +150,7 @@ impl PushCheckpoint {
                 ),
             ));
         }
-        if missing == 0 { Ok(Vec::new()) } else { self.mark_missing().await }
+        Ok(missing)
     }
 
     /// Marks what is missing for the first time; gives what was missing before.
@@ -171,13 +205,20 @@ fn hash(key: &str) -> u64 {
 
 impl Checkpoint for PushCheckpoint {
     fn sift<'a>(&'a mut self, chunk: &'a mut Chunk) -> BoxFuture<'a, Result<u64, Failure>> {
-        Box::pin(self.sift_rows(chunk))
+        Box::pin(async {
+            crash::point("push-after-read").await;
+            self.sift_rows(chunk).await
+        })
     }
 
     fn doubt<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<(), Failure>> {
         let records = batch.records.iter().chain(&batch.gone);
         let keys = records.map(|record| Doubtful { key: record.key.clone(), group: None }).collect();
-        Box::pin(async move { self.store.doubt(self.job(), ENTITY, keys).await.map_err(state) })
+        Box::pin(async move {
+            self.store.doubt(self.job(), ENTITY, keys).await.map_err(state)?;
+            crash::point("push-after-doubt").await;
+            Ok(())
+        })
     }
 
     fn settle<'a>(
@@ -185,7 +226,12 @@ impl Checkpoint for PushCheckpoint {
         batch: &'a Batch,
         settled: &'a Settled,
     ) -> BoxFuture<'a, Result<(), Failure>> {
-        Box::pin(self.settle_batch(batch, settled))
+        Box::pin(async {
+            crash::point("push-after-answer").await;
+            self.settle_batch(batch, settled).await?;
+            crash::point("push-after-settle").await;
+            Ok(())
+        })
     }
 
     fn advance<'a>(
@@ -197,14 +243,15 @@ impl Checkpoint for PushCheckpoint {
             if rejected.is_empty() {
                 return Ok(());
             }
-            // A row that can't be mapped is in the source all the same: it is not gone.
-            self.seen.extend(rejected.iter().map(|rejected| hash(&rejected.key)));
+            self.saw(rejected);
             let settlement = Settlement { rejects: rejected.to_vec(), ..Settlement::default() };
             self.store.settle(self.job(), ENTITY, self.token.run, settlement).await.map_err(state)
         })
     }
 
     fn gone(&mut self) -> BoxFuture<'_, Result<Vec<Record>, Failure>> {
-        Box::pin(self.find_gone())
+        Box::pin(async {
+            if self.count_missing().await? == 0 { Ok(Vec::new()) } else { self.mark_missing().await }
+        })
     }
 }

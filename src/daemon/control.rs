@@ -7,13 +7,15 @@ use crate::admin::control::{
     Reloaded, SlotRow, Triggered, Wait, WatermarkRow,
 };
 use crate::clock::SharedClock;
+use crate::connectors::Preview;
 use crate::job::{Job, Work};
 use crate::planner;
 use crate::reload::{Reloader, Set};
-use crate::run::{Outcome, RunRecord, SlotRange};
-use crate::scheduler::{SchedulerHandle, View};
+use crate::run::{Outcome, RunId, RunRecord, SlotRange};
+use crate::scheduler::{Jobs, SchedulerHandle, View};
 use crate::state::{Coordinator as _, JobView, StateError, Store, Watermark};
 use crate::telemetry;
+use crate::transfer::Failure;
 use crate::watermark::Mark;
 use crate::words::JobName;
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, TimeZone as _, Utc};
@@ -23,6 +25,7 @@ use metrics::gauge;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Weak};
 use tokio::time::Instant;
 
 /// What a job reads, where it reads one thing.
@@ -44,6 +47,8 @@ pub(super) struct DaemonControl {
     clock: SharedClock,
     started: Instant,
     stage: AtomicU8,
+    /// For what goes on after its request was answered.
+    me: Weak<Self>,
 }
 
 impl DaemonControl {
@@ -52,8 +57,9 @@ impl DaemonControl {
         scheduler: SchedulerHandle,
         reloader: Reloader,
         clock: SharedClock,
-    ) -> Self {
-        Self { store, scheduler, reloader, clock, started: Instant::now(), stage: AtomicU8::new(STARTING) }
+    ) -> Arc<Self> {
+        let (started, stage) = (Instant::now(), AtomicU8::new(STARTING));
+        Arc::new_cyclic(|me| Self { store, scheduler, reloader, clock, started, stage, me: me.clone() })
     }
 
     pub(super) fn ready(&self) {
@@ -66,21 +72,40 @@ impl DaemonControl {
 
     /// Reads the configuration again and tells the service manager about it.
     pub(super) async fn reload_now(&self) -> Answer<Reloaded> {
+        self.not_draining()?;
         service::reloading();
         let reloaded = self.reloader.reload().await;
-        service::ready();
+        // Told to stop meanwhile, it is not ready any more.
+        if self.not_draining().is_ok() {
+            service::ready();
+        }
         match reloaded {
             Ok(swapped) => Ok(Reloaded { jobs: Some(swapped.jobs), warnings: swapped.warnings }),
             Err(problems) => Err(Refusal::Config { problems }),
         }
     }
 
+    fn not_draining(&self) -> Answer<()> {
+        match self.readiness() {
+            Readiness::Draining => Err(Refusal::Unavailable { message: "the daemon is stopping".to_owned() }),
+            Readiness::Starting | Readiness::Ready => Ok(()),
+        }
+    }
+
     /// How it is doing, in a line; nothing once the scheduler has stopped answering.
     pub(super) async fn status_line(&self) -> Option<String> {
         let view = self.scheduler.view().await?;
+        if self.not_draining().is_err() {
+            return Some(format!("waiting for running jobs to end: {}", view.running.len()));
+        }
         let next = view.next.iter().min_by_key(|(_, at)| **at);
         let next = next.map(|(job, at)| format!("; next: {job} at {}", at.format("%H:%M:%SZ")));
         Some(format!("{} running{}", view.running.len(), next.unwrap_or_default()))
+    }
+
+    /// The jobs that serve.
+    pub(super) fn jobs(&self) -> Jobs {
+        self.reloader.set().jobs.clone()
     }
 
     fn job(&self, name: &JobName) -> Answer<Job> {
@@ -103,8 +128,9 @@ impl DaemonControl {
         let mut jobs = Vec::with_capacity(set.jobs.len());
         for (name, job) in &set.jobs {
             let ledger = ledger.remove(name).unwrap_or_default();
-            let last = self.store.last_run(name).await.map_err(internal)?;
-            let (health, extra) = condition(job, &ledger, last, marks.get(name), &view);
+            // The run that goes and the one before it: what counts is how the last one ended.
+            let runs = self.store.runs(Some(name), 2).await.map_err(internal)?;
+            let (health, extra) = condition(job, &ledger, &runs, marks.get(name), &view);
             measure(name, &health, &extra, marks.get(name));
             jobs.push((job.clone(), health, extra));
         }
@@ -213,8 +239,11 @@ impl DaemonControl {
         job.trigger.timetable().map_or(self.reloader.set().settings.timezone, |timetable| timetable.zone())
     }
 
-    /// A watermark is not moved under a run's feet.
-    async fn not_running(&self, name: &JobName) -> Answer<()> {
+    /// A watermark is not moved under a run's feet, and a job that reads no list by date has none.
+    async fn movable(&self, name: &JobName) -> Answer<()> {
+        if !keeps_watermark(&self.job(name)?) {
+            return Err(Refusal::BadRequest { message: format!("{name} keeps no watermark") });
+        }
         let view = self.scheduler.view().await.unwrap_or_default();
         if view.running.iter().any(|slot| slot.job == *name) {
             let message = format!("{name} is running; wait for its end, or pause it first");
@@ -236,19 +265,20 @@ struct Extra {
     last_outcome: Option<Outcome>,
     running: bool,
     paused: Option<String>,
-    run: Option<RunRecord>,
+    run: Option<RunId>,
 }
 
 fn condition(
     job: &Job,
     ledger: &JobView,
-    last: Option<RunRecord>,
+    runs: &[RunRecord],
     mark: Option<&Watermark>,
     view: &View,
 ) -> (JobHealth, Extra) {
     let paused = ledger.paused.as_ref().map(|pause| pause.reason.clone().unwrap_or_default());
-    let last_outcome = last.as_ref().and_then(|run| run.outcome);
-    let said = || last.as_ref().and_then(|run| run.message.clone());
+    let ended = runs.iter().find(|run| run.outcome.is_some());
+    let last_outcome = ended.and_then(|run| run.outcome);
+    let said = || ended.and_then(|run| run.message.clone());
     let (status, why) = if matches!(job.work, Work::Unconfigured) {
         (Condition::Off, Some("its ends are still to be configured".to_owned()))
     } else if !job.enabled {
@@ -266,14 +296,19 @@ fn condition(
         (Condition::Degraded, said())
     } else if ledger.rejects > 0 {
         let name = &job.name;
-        let why = format!("{} records wait as rejects; see: cadenced rejects list {name}", ledger.rejects);
+        let records = if ledger.rejects == 1 {
+            "1 record waits as a reject"
+        } else {
+            &format!("{} records wait as rejects", ledger.rejects)
+        };
+        let why = format!("{records}; see: cadenced rejects list {name}");
         (Condition::Degraded, Some(why))
     } else {
         (Condition::Ok, None)
     };
     let health = JobHealth {
         status,
-        last_run: last.as_ref().map(|run| run.started),
+        last_run: runs.first().map(|run| run.started),
         last_success: ledger.last_success.as_ref().and_then(|run| run.ended),
         next_slot: view.next.get(&job.name).copied(),
         watermark: mark.and_then(|mark| WatermarkRow::new(job.name.clone(), mark).watermark),
@@ -282,7 +317,8 @@ fn condition(
         why,
     };
     let running = view.running.iter().any(|slot| slot.job == job.name);
-    (health, Extra { last_outcome, running, paused, run: last })
+    let run = runs.first().filter(|run| running && run.ended.is_none()).map(|run| run.id);
+    (health, Extra { last_outcome, running, paused, run })
 }
 
 /// Keeps the gauges of a job up to date.
@@ -340,6 +376,10 @@ fn day(date: NaiveDate, zone: Tz) -> (DateTime<Utc>, DateTime<Utc>) {
     (begins(date), begins(date.checked_add_days(Days::new(1)).unwrap_or(date)))
 }
 
+fn keeps_watermark(job: &Job) -> bool {
+    matches!(&job.work, Work::Pull(pull, _) if pull.since.is_some())
+}
+
 fn unknown(name: &JobName, set: &Set) -> Refusal {
     let near = set.jobs.keys().map(|job| (strsim::jaro_winkler(job.as_str(), name.as_str()), job));
     let near = near.filter(|(likeness, _)| *likeness > 0.8).max_by(|a, b| a.0.total_cmp(&b.0));
@@ -367,7 +407,7 @@ impl Control for DaemonControl {
         Box::pin(async {
             let row = |(job, health, extra): (Job, JobHealth, Extra)| JobStatus {
                 timezone: self.zone(&job).name().to_owned(),
-                running: extra.run.filter(|run| extra.running && run.ended.is_none()).map(|run| run.id),
+                running: extra.run,
                 job: job.name,
                 summary: job.summary,
                 health,
@@ -390,6 +430,15 @@ impl Control for DaemonControl {
         Box::pin(self.trigger_now(job, again, wait))
     }
 
+    fn dry_run(&self, job: JobName) -> BoxFuture<'_, Answer<Preview>> {
+        Box::pin(async move {
+            let job = self.job(&job)?;
+            let previewed = self.reloader.connectors().preview(&job).await;
+            let why = |failure: Failure| format!("{}: a run would fail: {failure}", job.name);
+            previewed.map_err(|failure| Refusal::Busy { message: why(failure) })
+        })
+    }
+
     fn pause(&self, job: JobName, reason: Option<String>) -> BoxFuture<'_, Answer<()>> {
         Box::pin(async move {
             self.job(&job)?;
@@ -409,18 +458,24 @@ impl Control for DaemonControl {
     }
 
     fn reload(&self, wait: Wait) -> BoxFuture<'_, Answer<Reloaded>> {
-        let _ = wait;
-        Box::pin(self.reload_now())
+        Box::pin(async move {
+            if wait == Wait::Yes {
+                return self.reload_now().await;
+            }
+            self.not_draining()?;
+            if let Some(me) = self.me.upgrade() {
+                tokio::spawn(async move { me.reload_now().await.map(drop) });
+            }
+            Ok(Reloaded { jobs: None, warnings: Vec::new() })
+        })
     }
 
     fn watermarks(&self) -> BoxFuture<'_, Answer<Vec<WatermarkRow>>> {
         Box::pin(async {
             let set = self.reloader.set();
             let mut rows = Vec::new();
-            for (name, job) in &set.jobs {
-                if matches!(&job.work, Work::Pull(pull, _) if pull.since.is_some()) {
-                    rows.push(self.mark(name).await?);
-                }
+            for (name, _) in set.jobs.iter().filter(|(_, job)| keeps_watermark(job)) {
+                rows.push(self.mark(name).await?);
             }
             Ok(rows)
         })
@@ -435,8 +490,7 @@ impl Control for DaemonControl {
 
     fn set_watermark(&self, job: JobName, to: Mark) -> BoxFuture<'_, Answer<WatermarkRow>> {
         Box::pin(async move {
-            self.job(&job)?;
-            self.not_running(&job).await?;
+            self.movable(&job).await?;
             self.store.set_watermark(&job, ENTITY, to.to_value()).await.map_err(internal)?;
             self.mark(&job).await
         })
@@ -444,8 +498,7 @@ impl Control for DaemonControl {
 
     fn reset_watermark(&self, job: JobName) -> BoxFuture<'_, Answer<()>> {
         Box::pin(async move {
-            self.job(&job)?;
-            self.not_running(&job).await?;
+            self.movable(&job).await?;
             self.store.reset_watermark(&job, ENTITY).await.map(drop).map_err(internal)
         })
     }

@@ -5,16 +5,18 @@ mod control;
 mod once;
 mod service;
 
-pub use once::{Once, once};
+pub use once::{Once, backfill, once, preview};
 
 use crate::admin::{Access, bind_control, router, serve};
 use crate::clock::SharedClock;
 use crate::config::{Loaded, Sources};
 use crate::connectors::Connectors;
+use crate::housekeeping::{DAILY, Desk, Housekeeping};
 use crate::reload::{Reloader, facts};
 use crate::runner::{Observer, Runner};
 use crate::scheduler::{Scheduler, SchedulerHandle};
 use crate::state::{StateError, Store};
+use crate::telemetry;
 use crate::transfer::Failure;
 use control::DaemonControl;
 use std::net::SocketAddr;
@@ -32,6 +34,9 @@ pub enum StartError {
     /// A connection can't be made ready.
     #[error(transparent)]
     Connection(#[from] Failure),
+    /// The job can't be run, or not be looked at.
+    #[error("{0}")]
+    Job(String),
     /// The admin address can't be had.
     #[error(
         "{address}: the admin endpoint can't listen there: {source}; change admin.listen, or stop what uses it"
@@ -67,6 +72,7 @@ pub struct Daemon {
     socket: UnixListener,
     access: Access,
     drain: Duration,
+    desk: Desk,
     store: Store,
 }
 
@@ -78,6 +84,8 @@ impl Daemon {
         clock: SharedClock,
         observer: Option<Observer>,
     ) -> Result<Self, StartError> {
+        // What is measured before they are installed would be lost.
+        telemetry::metrics();
         let settings = loaded.settings.clone();
         let store = open_store(&settings.state, &clock).await?;
         let connectors = {
@@ -97,8 +105,12 @@ impl Daemon {
             Scheduler::new(&loaded.jobs, &facts, Arc::new(store.clone()), runner.clone(), clock.clone());
         let reloader = Reloader::new(loaded, sources, store.clone(), runner, handle.clone(), clock.clone());
         let access = settings.admin.token.map_or(Access::Closed, Access::Token);
-        let control = Arc::new(DaemonControl::new(store.clone(), handle.clone(), reloader, clock));
-        Ok(Self { scheduler, handle, control, admin, socket, access, drain: settings.drain_timeout, store })
+        let control = DaemonControl::new(store.clone(), handle.clone(), reloader, clock.clone());
+        let serving = control.clone();
+        let jobs = Box::new(move || serving.jobs());
+        let desk = Desk { store: store.clone(), rules: settings.housekeeping, jobs, clock };
+        let drain = settings.drain_timeout;
+        Ok(Self { scheduler, handle, control, admin, socket, access, drain, desk, store })
     }
 
     /// The address the admin endpoint listens on.
@@ -115,7 +127,8 @@ impl Daemon {
 
     /// Serves until `shutdown` turns true, drains, and gives the state directory back.
     pub async fn serve(self, shutdown: watch::Receiver<bool>) {
-        let Self { scheduler, control, admin, socket, access, drain, store, .. } = self;
+        let address = self.address();
+        let Self { scheduler, control, admin, socket, access, drain, desk, store, .. } = self;
         let (stop_doors, doors_stop) = watch::channel(false);
         let stopped = |mut stop: watch::Receiver<bool>| async move {
             drop(stop.wait_for(|stop| *stop).await);
@@ -124,9 +137,13 @@ impl Daemon {
         let local = serve(socket, router(control.clone(), Access::Local), stopped(doors_stop));
         let doors = tokio::spawn(async move { tokio::join!(network, local) });
         control.ready();
-        service::ready();
         let beat = tokio::spawn(service::beat(Arc::downgrade(&control)));
-        tracing::info!("serving");
+        let housekeeping = Housekeeping::start(desk, &DAILY).await;
+        match address {
+            Some(address) => tracing::info!("health is at http://{address}/health; serving"),
+            None => tracing::info!("serving"),
+        }
+        service::ready();
         let draining = {
             let control = Arc::downgrade(&control);
             let shutdown = shutdown.clone();
@@ -140,6 +157,7 @@ impl Daemon {
         };
         tokio::join!(scheduler.run(shutdown, drain), draining);
         beat.abort();
+        housekeeping.stop().await;
         stop_doors.send_replace(true);
         if let Ok((network, local)) = doors.await {
             for broken in [network.err(), local.err()].into_iter().flatten() {

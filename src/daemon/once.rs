@@ -1,17 +1,20 @@
-//! One run now, without the daemon. It takes the state directory like the daemon would, claims a slot like the daemon
+//! One run now, without the daemon, or a look at what it would do. It takes the state directory like the daemon would, claims a slot like the daemon
 //! would, and leaves the same traces.
 
 use super::{StartError, blocking, open_store};
 use crate::clock::SharedClock;
 use crate::config::Loaded;
-use crate::connectors::Connectors;
+use crate::connectors::{Backfill, Connectors, Preview};
 use crate::job::{Job, Work};
 use crate::run::{Cause, Slot};
 use crate::runner::{Ended, Perform as _, Runner};
 use crate::state::{Claim, Claimed, Closing, Coordinator as _, LedgerBatch, Store};
 use chrono::{SubsecRound as _, TimeDelta};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
+
+const LONGEST_BACKFILL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// A run that was made.
 #[derive(Debug)]
@@ -29,20 +32,54 @@ pub async fn once(
     clock: SharedClock,
     stop: watch::Receiver<bool>,
 ) -> Result<Once, StartError> {
-    let store = open_store(&loaded.settings.state, &clock).await?;
     if matches!(job.work, Work::Unconfigured) {
-        let text = format!("{}: its ends are still to be configured", job.name);
-        return Err(StartError::Broken(text));
+        return Err(StartError::Job(format!("{}: its ends are still to be configured", job.name)));
     }
-    let connectors = {
-        let (connections, store, clock) = (loaded.connections.clone(), store.clone(), clock.clone());
-        blocking(move || Connectors::open(&connections, None, store, clock)).await??
-    };
-    let runner = Runner::new(Arc::new(connectors), None);
+    let store = open_store(&loaded.settings.state, &clock).await?;
+    let runner = Runner::new(connect(loaded, &store, &clock).await?, None);
     let once = run(&store, &runner, job, &clock, stop).await;
     drop(runner);
     drop(blocking(move || drop(store)).await);
     once
+}
+
+/// Reads a stretch of the past of `job` again, delivers what differs, and leaves its watermark alone. Cut off, the same
+/// stretch goes on where it was.
+pub async fn backfill(
+    loaded: &Loaded,
+    job: &Job,
+    backfill: Backfill,
+    clock: SharedClock,
+    stop: watch::Receiver<bool>,
+) -> Result<Once, StartError> {
+    let store = open_store(&loaded.settings.state, &clock).await?;
+    let runner = Runner::backfilling(connect(loaded, &store, &clock).await?, backfill);
+    // Years of orders take longer than any run may; whoever asked for them can stop it.
+    let mut job = job.clone();
+    job.policy.timeout = LONGEST_BACKFILL;
+    let once = run(&store, &runner, &job, &clock, stop).await;
+    drop(runner);
+    drop(blocking(move || drop(store)).await);
+    once
+}
+
+/// What a run of `job` would do, without doing it. A state directory that isn't there yet is not created for it.
+pub async fn preview(loaded: &Loaded, job: &Job, clock: SharedClock) -> Result<Preview, StartError> {
+    let state = &loaded.settings.state;
+    let nothing_yet =
+        tempfile::tempdir().map_err(|error| StartError::Job(format!("{}: {error}", job.name)))?;
+    let dir = if state.join("db").exists() { state } else { nothing_yet.path() };
+    let store = open_store(dir, &clock).await?;
+    let connectors = connect(loaded, &store, &clock).await?;
+    let preview = connectors.preview(job).await;
+    drop(connectors);
+    drop(blocking(move || drop(store)).await);
+    preview.map_err(|failure| StartError::Job(format!("{}: a run would fail: {failure}", job.name)))
+}
+
+async fn connect(loaded: &Loaded, store: &Store, clock: &SharedClock) -> Result<Arc<Connectors>, StartError> {
+    let (connections, store, clock) = (loaded.connections.clone(), store.clone(), clock.clone());
+    Ok(Arc::new(blocking(move || Connectors::open(&connections, None, store, clock)).await??))
 }
 
 async fn run(

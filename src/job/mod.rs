@@ -11,6 +11,7 @@ pub use push::{Push, Read};
 
 use crate::schedule::{Policy, Timetable};
 use crate::words::JobName;
+use std::time::Duration;
 
 /// A named unit of work.
 #[derive(Debug, Clone)]
@@ -62,6 +63,22 @@ pub enum Work {
     Push(Box<Read>, Box<Push>),
     /// A complete schedule whose ends are still to be configured; it never runs.
     Unconfigured,
+}
+
+/// What a run of a job costs, as far as anybody knows before it ran.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Estimate {
+    /// HTTP requests sent.
+    pub requests: u64,
+    /// From its start to its end.
+    pub duration: Duration,
+}
+
+impl Default for Estimate {
+    /// One request and one second.
+    fn default() -> Self {
+        Self { requests: 1, duration: Duration::from_secs(1) }
+    }
 }
 
 impl Job {

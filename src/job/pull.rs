@@ -192,6 +192,14 @@ impl Pull {
         columns.iter().map(|column| Some((column.clone(), part(column)?))).collect()
     }
 
+    /// What is dated before this will not be asked for again once the watermark is at `reached`. Nothing where it may be:
+    /// a sweep asks for everything, and recognises by what was delivered ever what it need not deliver again.
+    #[must_use]
+    pub fn forgets_before(&self, reached: Cursor) -> Option<Cursor> {
+        let changed = self.changed().filter(|_| self.sweep.is_none())?;
+        Some(changed.format.floor(reached.minus(changed.overlap)))
+    }
+
     /// Whether some runs of it read the whole list.
     #[must_use]
     pub fn reads_all(&self) -> bool {

@@ -119,6 +119,9 @@ impl Planner {
             planner.jobs.insert(job.name.clone(), state);
         }
         planner.link();
+        for entry in plan.entries.clone() {
+            planner.pass_on(&entry, &mut plan);
+        }
         planner.dispatch(now, &mut plan);
         (planner, plan)
     }

@@ -30,6 +30,9 @@ const LONGEST_HOLD: Duration = Duration::from_secs(15 * 60);
 /// Shorter texts are not taken out of messages: it would only garble them.
 const SHORTEST_REDACTED: usize = 4;
 
+/// What is shown in the place of a secret.
+pub(super) const SECRET: &str = "[secret]";
+
 /// What goes with a request to prove who sends it, and must not be shown.
 #[derive(Clone, Default)]
 pub(super) struct Proof {
@@ -90,10 +93,19 @@ impl Proof {
         for secret in &self.secrets {
             let secret = secret.expose_secret();
             if secret.len() >= SHORTEST_REDACTED && text.contains(secret) {
-                text = text.replace(secret, "[secret]");
+                text = text.replace(secret, SECRET);
             }
         }
         text
+    }
+
+    /// Its headers, without what is secret.
+    pub(super) fn shown(&self) -> impl Iterator<Item = (String, String)> {
+        self.headers.iter().map(|(name, value)| {
+            let shown =
+                if value.is_sensitive() { SECRET.into() } else { String::from_utf8_lossy(value.as_bytes()) };
+            (name.to_string(), shown.into_owned())
+        })
     }
 
     /// Whether the token lets its bearer use the method; one that doesn't speak of methods does.

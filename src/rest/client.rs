@@ -7,7 +7,7 @@
 //! callers, but for those that mean the same to everybody: a refusal to believe who we are, and a request to come
 //! back later.
 
-use super::auth::{Proof, Session};
+use super::auth::{Proof, SECRET, Session};
 use super::request::{Answer, Body, Request};
 use crate::clock::SharedClock;
 use crate::connection::RestConnection;
@@ -17,6 +17,7 @@ use crate::transfer::{Class, Failure};
 use bytes::{Bytes, BytesMut};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, DATE, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, Response, Url, redirect};
+use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -51,6 +52,19 @@ struct Shared {
     clock: SharedClock,
     max_body: u64,
     backoff: Backoff,
+}
+
+/// What of a request may be shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shown {
+    /// Scheme, host and port.
+    pub origin: String,
+    /// The path with its query.
+    pub path: String,
+    /// The headers that matter, secrets as `[secret]`.
+    pub headers: BTreeMap<String, String>,
+    /// The body.
+    pub body: Option<String>,
 }
 
 /// Why a try failed and whether another one may follow.
@@ -204,6 +218,31 @@ impl Client {
                 None => return Err(failure),
             }
         }
+    }
+
+    /// The request as it would be sent, without its secrets.
+    ///
+    /// # Errors
+    /// [`Class::Config`]: its address can't be made.
+    pub fn show(&self, request: &Request) -> Result<Shown, Failure> {
+        let config = |message| Failure::new(Class::Config, format!("{}: {message}", request.shown()));
+        let url = self.address(request).map_err(config)?;
+        let query = url.query().map(|query| format!("?{query}")).unwrap_or_default();
+        let json = || "application/json".to_owned();
+        let mut headers = BTreeMap::from([(ACCEPT.to_string(), json())]);
+        headers.extend(request.body.as_ref().map(|_| (CONTENT_TYPE.to_string(), json())));
+        let (proof, token) = match &self.shared.session {
+            Session::Fixed(proof) => (proof, None),
+            Session::Login(renewed) => (&renewed.base, Some(renewed.login.header.to_ascii_lowercase())),
+        };
+        headers.extend(proof.shown());
+        headers.extend(token.map(|header| (header, SECRET.to_owned())));
+        Ok(Shown {
+            origin: url.origin().ascii_serialization(),
+            path: proof.redact(format!("{}{query}", url.path())),
+            headers,
+            body: request.body.as_ref().map(|body| proof.redact(String::from_utf8_lossy(body).into_owned())),
+        })
     }
 
     /// Proves and sends once. `refused` is the number of the token that was refused before.

@@ -16,7 +16,7 @@ mod split;
 mod tests;
 mod verdict;
 
-pub use client::Client;
+pub use client::{Client, Shown};
 pub use pull::{KEY_SEPARATOR, PullSource, Reader, SharedWalk, Watch, waiting_row, walk_rules};
 pub use push::RestSink;
 pub use request::{Answer, BadPath, Body, Request, expand_path};

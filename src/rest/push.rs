@@ -6,7 +6,7 @@
 //! before, and what is gone, is for others to know.
 
 use super::Client;
-use super::request::{Answer, Request, expand_path};
+use super::request::{Answer, BadPath, Request, expand_path};
 use super::shape::Shape;
 use super::verdict::{self, Verdict};
 use crate::job;
@@ -112,14 +112,26 @@ impl RestSink {
         }
     }
 
+    /// The request that a batch goes out as, if all of it can.
+    ///
+    /// # Errors
+    /// Why none of its records can be sent.
+    pub fn request_of(&self, batch: &Batch) -> Result<Request, String> {
+        let path = self.path_of(batch).map_err(|error| error.to_string())?;
+        Ok(self.request(path, &batch.records, &batch.gone.iter().collect::<Vec<_>>()))
+    }
+
+    fn path_of(&self, batch: &Batch) -> Result<String, BadPath> {
+        let any = batch.records.first().or(batch.gone.first());
+        expand_path(&self.push.path, |name| {
+            let place = self.push.group_by.iter().position(|column| column == name)?;
+            any?.group.get(place).cloned()
+        })
+    }
+
     async fn deliver(&mut self, batch: &Batch) -> Result<Settled, Failure> {
         let mut settled = Settled::default();
-        let Some(any) = batch.records.first().or(batch.gone.first()) else { return Ok(settled) };
-        let value = |name: &str| {
-            let place = self.push.group_by.iter().position(|column| column == name)?;
-            any.group.get(place).cloned()
-        };
-        let path = match expand_path(&self.push.path, value) {
+        let path = match self.path_of(batch) {
             Ok(path) => path,
             Err(error) => {
                 let all = batch.records.iter().chain(&batch.gone);
@@ -212,22 +224,8 @@ impl RestSink {
     ) -> Result<(u16, Verdict), Failure> {
         let is_one = part.len() == 1;
         let (records, gone) = lines.part(part);
-        let method = match self.push.method {
-            job::push::Method::Post => Method::POST,
-            job::push::Method::Put => Method::PUT,
-            job::push::Method::Patch => Method::PATCH,
-            job::push::Method::Delete => Method::DELETE,
-        };
-        let removes = method == Method::DELETE;
-        let request = Request {
-            method,
-            path: path.to_owned(),
-            query: Vec::new(),
-            body: self.shape.fill(records, gone),
-            // Keys in doubt are sent again by the next run whatever we do here: not trying again within this one
-            // would only put the same repetition off.
-            idempotent: true,
-        };
+        let request = self.request(path.to_owned(), records, gone);
+        let removes = request.method == Method::DELETE;
         let answer = self.client.call(&request).await?;
         let status = answer.status;
         let verdict = match status {
@@ -238,6 +236,24 @@ impl RestSink {
             _ => return Err(answer.refusal()),
         };
         Ok((status, verdict))
+    }
+
+    fn request(&self, path: String, records: &[Record], gone: &[&Record]) -> Request {
+        let method = match self.push.method {
+            job::push::Method::Post => Method::POST,
+            job::push::Method::Put => Method::PUT,
+            job::push::Method::Patch => Method::PATCH,
+            job::push::Method::Delete => Method::DELETE,
+        };
+        Request {
+            method,
+            path,
+            query: Vec::new(),
+            body: self.shape.fill(records, gone),
+            // Keys in doubt are sent again by the next run whatever we do here: not trying again within this one
+            // would only put the same repetition off.
+            idempotent: true,
+        }
     }
 }
 

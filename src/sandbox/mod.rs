@@ -32,6 +32,6 @@ pub use wire::{Wire, WireOptions};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Locks what only short, panic-free sections change; a test that panicked elsewhere must not hide its own message.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

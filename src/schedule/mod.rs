@@ -17,6 +17,7 @@
 //! zone left out altogether has no slots.
 
 mod cron;
+mod day;
 mod every;
 mod except;
 mod policy;
@@ -30,6 +31,7 @@ mod zone;
 mod tests;
 
 pub use cron::{BadCron, CronExpr, CronField, Rhythm};
+pub use day::day;
 pub use every::{BadEvery, Every};
 pub use except::{BadDateRange, DateRange};
 pub use policy::{CatchUp, Overlap, Policy, Rerun};

@@ -34,6 +34,7 @@ pub use rejects::Reject;
 pub use view::{JobView, Slots};
 
 use crate::clock::SharedClock;
+use crate::crash;
 use crate::run::RunId;
 use chrono::{DateTime, Utc};
 use disk::{Database, Directory};
@@ -200,6 +201,7 @@ fn commit(
     database.apply(draft, &mut writer.sum)?;
     database.flush(&mut writer.synced_blobs)?;
     if rises {
+        crash::point_blocking("before-generation");
         directory.set_generation(generation)?;
     }
     writer.generation = generation;

@@ -39,6 +39,15 @@ impl Mark {
         at.or_else(id).ok_or_else(|| BadMark(value.to_string()))
     }
 
+    /// The cursor it stands for.
+    #[must_use]
+    pub fn cursor(self) -> Cursor {
+        match self {
+            Self::At(cursor) => cursor,
+            Self::Id(id) => Cursor(id),
+        }
+    }
+
     /// What is kept.
     #[must_use]
     pub fn to_value(self) -> Value {

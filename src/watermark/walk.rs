@@ -261,6 +261,12 @@ impl Walk {
         self.pass
     }
 
+    /// How many pages of the current pass were read.
+    #[must_use]
+    pub fn pages(&self) -> u64 {
+        self.current.pages
+    }
+
     /// The page to ask for next; nothing at the end.
     #[must_use]
     pub fn ask(&self) -> Option<&Position> {

@@ -36,7 +36,7 @@ fn a_site_changes_one_key_and_keeps_the_rest() {
     let stocks = &loaded.jobs[&job("stocks")];
     assert!(!stocks.enabled);
     assert_eq!(stocks.summary, "Stock levels");
-    assert_eq!(when(&loaded), "`0 */30 * * * *` in Europe/Madrid, between 08:00-20:00");
+    assert_eq!(when(&loaded), "`0 */30 * * * *` in Europe/Madrid, usually 30m apart, between 08:00-20:00");
     let Work::Push(_, push) = &stocks.work else { panic!("not a push") };
     assert_eq!(push.body.to_string(), r#"{"stocks":"$records","kind":"part"}"#);
     let origin = |key: &str| site.shown(&[Diagnostic::new(&loaded.origins[key], "", "")]);
@@ -62,11 +62,11 @@ fn half_a_trigger_does_not_lean_on_the_one_it_replaced() {
 #[test]
 fn the_zone_is_the_jobs_own_or_else_that_of_the_file_that_set_the_trigger() {
     let loaded = shipped_and_own("timezone = \"UTC\"\n[job.stocks]\nsummary = \"x\"\n").loaded();
-    assert_eq!(when(&loaded), "`0 */30 * * * *` in Europe/Madrid, between 08:00-20:00");
+    assert_eq!(when(&loaded), "`0 */30 * * * *` in Europe/Madrid, usually 30m apart, between 08:00-20:00");
     let loaded = shipped_and_own("timezone = \"UTC\"\n[job.stocks]\nevery = \"1h\"\n").loaded();
     assert_eq!(when(&loaded), "every 1h in UTC");
     let loaded = shipped_and_own("[job.stocks]\ntimezone = \"Asia/Tokyo\"\n").loaded();
-    assert_eq!(when(&loaded), "`0 */30 * * * *` in Asia/Tokyo, between 08:00-20:00");
+    assert_eq!(when(&loaded), "`0 */30 * * * *` in Asia/Tokyo, usually 30m apart, between 08:00-20:00");
     let loaded = Site::new("timezone = \"Europe/Warsaw\"\n[job.stocks]\nevery = \"1h\"\n").loaded();
     assert_eq!(when(&loaded), "every 1h in Europe/Warsaw");
 }
@@ -105,7 +105,7 @@ fn variables_win_over_files_and_flags_over_variables() {
     let loaded = site.loaded();
     let stocks = &loaded.jobs[&job("stocks")];
     assert_eq!((stocks.summary.as_str(), stocks.enabled), ("from a variable", false));
-    assert_eq!(when(&loaded), "`0 0 4 * * *` in Europe/Madrid");
+    assert_eq!(when(&loaded), "`0 0 4 * * *` in Europe/Madrid, usually 24h apart");
     assert_eq!(loaded.settings.drain_timeout, Duration::from_secs(5));
     assert_eq!(loaded.settings.admin.listen.port(), 2);
     let one = &loaded.connections[&ConnectionName::new("one").unwrap()];

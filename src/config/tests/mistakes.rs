@@ -331,12 +331,13 @@ since = { field = "updated", format = "%Y-%m-%d", start = "1999-01-01" }
     cadenced.toml:17:38: job.a.pull.params.page: nothing fills the placeholder `{page}`
       help: `{page}` needs `pages = { … }`
     cadenced.toml:17:54: job.a.pull.params.o: nothing fills the placeholder `{offset}`
+      help: `{offset}` needs `pages = { next = … }`
     cadenced.toml:18:7: job.a.pull.key: must not be empty
     cadenced.toml:23:16: job.b.pull.get: nothing fills the placeholder `{sicne}`
       help: did you mean `since`?
     cadenced.toml:24:14: job.b.pull.key: `a..b` is not a field path: write names with dots between them, such as `pagination.totalPages`
     cadenced.toml:25:9: job.b.pull.pages: nothing says how many pages there are
-      help: say where the answer holds the number of pages (total) or of rows (items)
+      help: say where the answer holds the number of pages (total) or of rows (items), or what comes next (next, next-url)
     cadenced.toml:26:39: job.b.pull.since.format: a pattern is of local times, and no zone is given
       help: add the zone the platform writes in: timezone = "Europe/Madrid"
     "#);
@@ -382,9 +383,9 @@ fn a_cursor_is_read_as_it_is_written() {
     cadenced.toml:16:38: job.a.pull.since.format: a pattern is of local times, without an offset
       help: where the times carry an offset, write format = "rfc3339"
     cadenced.toml:16:38: job.a.pull.since.format: `%Q` is not a format of times
-      help: write rfc3339, epoch-seconds, epoch-millis, or a pattern such as "%Y-%m-%d %H:%M:%S"
+      help: write rfc3339, epoch-seconds, epoch-millis, integer, or a pattern such as "%Y-%m-%d %H:%M:%S"
     cadenced.toml:16:38: job.a.pull.since.format: `rfc3393` is not a format of times
-      help: write rfc3339, epoch-seconds, epoch-millis, or a pattern such as "%Y-%m-%d %H:%M:%S"
+      help: write rfc3339, epoch-seconds, epoch-millis, integer, or a pattern such as "%Y-%m-%d %H:%M:%S"
     cadenced.toml:16:63: job.a.pull.since.start: `yesterday` is not a number of seconds
     cadenced.toml:16:6: job.a.pull.since.start: is missing
     "#);
@@ -461,8 +462,7 @@ statement-timeout = "1s"
     cadenced.toml:8:12: connection.c.max-body: expected a size
       help: write it with its unit (B, kB, MB, GB, KiB, MiB, GiB): "256 MB"
     cadenced.toml:9:11: connection.c.ca-file: nope.pem can't be read: No such file or directory (os error 2)
-    cadenced.toml:10:18: connection.c.quota: `5/fortnight` is not a quota
-      help: write the requests and the window (s, min, h, day): "10/s", "300/min", "1000/day"
+    cadenced.toml:10:18: connection.c.quota: `5/fortnight`: the window must be `s`, `min`, `h` or `day`, or a whole number of one, a year at most
     cadenced.toml:10:33: connection.c.quota: expected a text, found a whole number
     cadenced.toml:11:13: connection.c.headers.a b: is not the name of a header
     cadenced.toml:11:30: connection.c.headers.c: holds a character that no header can carry
@@ -492,7 +492,6 @@ write = { to = "erp", table = "x", upsert-by = ["id"] }
 "#,
     );
     insta::assert_snapshot!(site.warnings(), @r"
-    cadenced.toml:11:6: job.a: its ends are still to be configured
     cadenced.toml:13:11: job.a.timeout: is longer than the 120 s between two slots
       help: slots that come while a run goes are skipped; see `overlap`
     cadenced.toml:15:9: job.b.splay: means nothing without `cron` or `every`

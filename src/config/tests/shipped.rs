@@ -36,21 +36,21 @@ fn the_shipped_schedules_name_every_row_of_their_platforms() {
         })
         .collect();
     insta::assert_snapshot!(rows.join("\n"), @r"
-    b2market-orders: `15 */5 * * * *` in Europe/Madrid, live
-    one-b2b-prices: `0 15 0 * * *` in Europe/Warsaw
-    one-client-add: `0 */10 * * * *` in Europe/Warsaw
-    one-client-pull: `0 */2 * * * *` in Europe/Warsaw
-    one-client-update: `50 */10 * * * *` in Europe/Warsaw
+    b2market-orders: `15 */5 * * * *` in Europe/Madrid, usually 5m apart, live
+    one-b2b-prices: `0 15 0 * * *` in Europe/Warsaw, usually 24h apart
+    one-client-add: `0 */10 * * * *` in Europe/Warsaw, usually 10m apart
+    one-client-pull: `0 */2 * * * *` in Europe/Warsaw, usually 2m apart
+    one-client-update: `50 */10 * * * *` in Europe/Warsaw, usually 10m apart
     one-goods-issued-note-files: after one-goods-issued-notes
-    one-goods-issued-notes: `0 */30 * * * *` in Europe/Warsaw, between 08:00-20:00
+    one-goods-issued-notes: `0 */30 * * * *` in Europe/Warsaw, usually 30m apart, between 08:00-20:00
     one-invoice-files: after one-invoices
-    one-invoice-statuses: `0 5,35 8-19 * * *` in Europe/Warsaw, disabled
-    one-invoices: `0 */30 * * * *` in Europe/Warsaw, between 08:00-20:00
-    one-offline-orders: `0 * * * * *` in Europe/Warsaw, disabled
-    one-order-status: `40 */10 * * * *` in Europe/Warsaw
-    one-orders: `0 * * * * *` in Europe/Warsaw
-    one-retail-prices: `0 5-59/10 * * * *` in Europe/Warsaw
-    one-stocks: `0 */2 * * * *` in Europe/Warsaw, live
+    one-invoice-statuses: `0 5,35 8-19 * * *` in Europe/Warsaw, usually 30m apart, disabled
+    one-invoices: `0 */30 * * * *` in Europe/Warsaw, usually 30m apart, between 08:00-20:00
+    one-offline-orders: `0 * * * * *` in Europe/Warsaw, usually 1m apart, disabled
+    one-order-status: `40 */10 * * * *` in Europe/Warsaw, usually 10m apart
+    one-orders: `0 * * * * *` in Europe/Warsaw, usually 1m apart
+    one-retail-prices: `0 5-59/10 * * * *` in Europe/Warsaw, usually 10m apart
+    one-stocks: `0 */2 * * * *` in Europe/Warsaw, usually 2m apart, live
     one-warehouses: initial, disabled
     ");
 }
@@ -106,7 +106,7 @@ fn whole_example() -> String {
 #[test]
 fn every_key_of_the_packaged_example_is_understood() {
     let mut site = Site::new(&whole_example()).file("ca.pem", "").file("schedules/none.toml", "");
-    for credential in ["admin-token", "one-api-auth", "b2m", "eryxon"] {
+    for credential in ["admin-token", "one-api-auth", "b2m", "cortecloud", "cortecloud-key"] {
         site = site.file(&format!("credentials/{credential}"), "secret\n");
         fs::set_permissions(
             site.path().join("credentials").join(credential),
@@ -126,6 +126,9 @@ fn what_the_packaged_example_calls_default_is_the_default() {
     assert!(lines.contains("drain-timeout = \"30s\"") && none.settings.drain_timeout.as_secs() == 30);
     assert!(lines.contains("level = \"info\"") && none.settings.log.level == tracing::Level::INFO);
     assert!(lines.contains("format = \"text\"") && none.settings.log.format == LogFormat::Text);
+    let kept = none.settings.housekeeping;
+    assert!(lines.contains("history = \"90d\"") && kept.history.as_secs() == 90 * 86_400);
+    assert!(lines.contains("exports = 14") && kept.exports == 14);
     let listen = none.settings.admin.listen;
     assert!(lines.contains(&format!("listen = \"{listen}\"")) && listen.port() == 8640);
 

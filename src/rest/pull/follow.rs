@@ -55,7 +55,7 @@ impl PullSource {
         let mut parked = Vec::new();
         {
             let source = &*self;
-            let asking = |row: Record| async move { (source.ask(each, &row).await, row) };
+            let asking = |row: Record| async move { (source.get(each, &row).await, row) };
             let mut answers = stream::iter(rows.into_iter().map(asking)).buffered(AT_A_TIME);
             while let Some((followed, mut row)) = answers.next().await {
                 match followed {
@@ -91,7 +91,7 @@ impl PullSource {
         if answer.is_success() { Ok(()) } else { Err(answer.refusal()) }
     }
 
-    async fn ask(&self, each: &Each, row: &Record) -> Result<Followed, Failure> {
+    async fn get(&self, each: &Each, row: &Record) -> Result<Followed, Failure> {
         let names: Vec<&str> = each.get.placeholders().into_iter().collect();
         let names: Vec<&str> =
             names.into_iter().chain(each.params.iter().flat_map(|(_, param)| param.placeholders())).collect();

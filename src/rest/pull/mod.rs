@@ -66,8 +66,8 @@ pub fn walk_rules(pull: &Pull) -> WalkRules {
     WalkRules { settle, first, steps, ..WalkRules::default() }
 }
 
-/// Is told of each page: its number in the walk, what it said, how many rows it has.
-pub type Watch = Arc<dyn Fn(&PageFacts, u64) + Send + Sync>;
+/// Is told of each page: what it said, which page of the pass it is, how many rows it has.
+pub type Watch = Arc<dyn Fn(&PageFacts, u64, u64) + Send + Sync>;
 
 /// Reads a platform's list page by page, or a feed answer by answer.
 pub struct PullSource {
@@ -125,14 +125,20 @@ impl PullSource {
         self
     }
 
-    async fn next_chunk(&mut self) -> Result<Option<Chunk>, Failure> {
-        // Given back and taken again: who waits has its turn now.
-        self.turn = None;
-        self.turn = Some(Arc::clone(&self.turns).lock_owned().await);
+    /// The request for what is to be read next, if anything is.
+    ///
+    /// # Errors
+    /// [`Class::Config`]: nothing fills one of its placeholders.
+    pub fn next_request(&self) -> Result<Option<Request>, Failure> {
+        Ok(self.ask()?.map(|(request, _)| request))
+    }
+
+    /// The same, with what is asked for in an operator's words.
+    fn ask(&self) -> Result<Option<(Request, String)>, Failure> {
         let (position, since) = match &self.reader {
             Reader::Walk(walk) => {
                 let Some((position, low)) = walk.with(|walk| Some((walk.ask()?.clone(), walk.low()))) else {
-                    return Ok(self.waiting_chunk());
+                    return Ok(None);
                 };
                 let since = self.pull.changed().zip(low);
                 let since = since.map(|(changed, low)| changed.format.write_low(low, self.clock.now()));
@@ -140,20 +146,27 @@ impl PullSource {
             }
             Reader::Feed(feed) => match feed.ask() {
                 Some(id) => (None, Some(id.to_string())),
-                None => return Ok(self.waiting_chunk()),
+                None => return Ok(None),
             },
         };
-        let request = self.request(position.as_ref(), since.clone())?;
         let at = match (&position, &since) {
             (Some(position), _) => format!("{} {position}", self.pages_go_by()),
-            (None, since) => format!("from id {}", since.as_deref().unwrap_or_default()),
+            (None, since) => format!("the events from id {}", since.as_deref().unwrap_or_default()),
         };
+        Ok(Some((self.request(position.as_ref(), since)?, at)))
+    }
+
+    async fn next_chunk(&mut self) -> Result<Option<Chunk>, Failure> {
+        // Given back and taken again: who waits has its turn now.
+        self.turn = None;
+        self.turn = Some(Arc::clone(&self.turns).lock_owned().await);
+        let Some((request, at)) = self.ask()? else { return Ok(self.waiting_chunk()) };
         let page = self.read(&request, at.clone()).await?;
         self.asked = Some(request.clone());
         let mut chunk = page.chunk;
         let rows = (chunk.records.len() + chunk.rejected.len()) as u64;
-        if let Some(watch) = &self.watch {
-            watch(&page.facts, rows);
+        if let (Some(watch), Reader::Walk(walk)) = (&self.watch, &self.reader) {
+            watch(&page.facts, walk.with(|walk| walk.pages()) + 1, rows);
         }
         chunk.progress = Some(match &mut self.reader {
             Reader::Walk(_) => Progress::Page(page.facts),
@@ -173,18 +186,23 @@ impl PullSource {
     }
 
     async fn read(&self, request: &Request, at: String) -> Result<Page, Failure> {
-        let answer = self.client.call(request).await?;
+        let asked = request.shown();
+        let place = at.clone();
+        let at_page = |Failure { class, message }: Failure| {
+            let rest = message.strip_prefix(&asked).map_or_else(|| format!(": {message}"), str::to_owned);
+            Failure::new(class, format!("{asked}, {place}{rest}"))
+        };
+        let answer = self.client.call(request).await.map_err(at_page)?;
         if !answer.is_success() {
-            return Err(answer.refusal());
+            return Err(at_page(answer.refusal()));
         }
-        let asked = format!("{}, {at}", request.shown());
         let address = self.client.address(request).map_err(|error| Failure::new(Class::Config, error))?;
         let (pull, now) = (Arc::clone(&self.pull), self.clock.now());
         let page = tokio::task::spawn_blocking(move || page::read(&pull, answer, &address, &at, now))
             .await
             .map_err(|error| Failure::new(Class::Answer, format!("reading it broke off: {error}")))
             .flatten();
-        page.map_err(|Failure { class, message }| Failure::new(class, format!("{asked}: {message}")))
+        page.map_err(at_page)
     }
 
     /// What a position is, in an operator's words.

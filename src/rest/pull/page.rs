@@ -65,7 +65,7 @@ pub(super) fn read(
             }
             Err((content, reason)) => {
                 let content = content.get().chars().take(KEPT_OF_A_ROW).collect();
-                chunk.rejected.push(Rejected { key: format!("row {row}, {at}"), content, reason });
+                chunk.rejected.push(Rejected { key: format!("row {row} of {at}"), content, reason });
             }
         }
         Ok(())

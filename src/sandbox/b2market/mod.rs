@@ -107,9 +107,13 @@ struct State {
     sort: Sort,
     totals: Totals,
     hooks: Vec<(usize, Hook)>,
+    every_page: Option<EveryPage>,
+    /// The `data` of each answer to `updatedFrom`, if they are kept.
+    answers: Option<Vec<String>>,
 }
 
 type Hook = Box<dyn FnOnce(&B2Market) + Send>;
+type EveryPage = Arc<Mutex<dyn FnMut(&B2Market) + Send>>;
 
 impl std::fmt::Debug for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -135,6 +139,8 @@ impl B2Market {
                 sort: options.sort,
                 totals: options.totals,
                 hooks: Vec::new(),
+                every_page: None,
+                answers: None,
             }),
         });
         let inside = Self { wire, platform, thread: None };
@@ -283,6 +289,37 @@ impl B2Market {
     /// not on this page and may be on the next.
     pub fn after_page(&self, page: usize, hook: impl FnOnce(&Self) + Send + 'static) {
         lock(&self.platform.state).hooks.push((page, Box::new(hook)));
+    }
+
+    /// Calls `hook` after each page of `updatedFrom` was read and before it is answered, in place of the one before.
+    pub fn after_every_page(&self, hook: impl FnMut(&Self) + Send + 'static) {
+        lock(&self.platform.state).every_page = Some(Arc::new(Mutex::new(hook)));
+    }
+
+    /// Calls no hook any more.
+    pub fn forget_hooks(&self) {
+        let mut state = lock(&self.platform.state);
+        state.hooks.clear();
+        state.every_page = None;
+    }
+
+    /// The rows of each answer to `updatedFrom` since this was last asked, oldest first, whether or not the answer
+    /// reached anybody. The first time there is none: from then on they are kept.
+    pub fn take_answers(&self) -> Vec<Vec<Value>> {
+        let kept = lock(&self.platform.state).answers.replace(Vec::new()).unwrap_or_default();
+        kept.iter().map(|data| serde_json::from_str(data).unwrap_or_default()).collect()
+    }
+
+    /// Becomes as it was when it started, but with other orders to come: no orders, tokens, hooks, faults and
+    /// answers. Clock, switches and request log stay.
+    pub fn start_over(&self, seed: u64) {
+        self.wire.heal();
+        let mut state = lock(&self.platform.state);
+        state.orders = Orders::new(seed, state.orders.zone());
+        state.tokens.clear();
+        state.hooks.clear();
+        state.every_page = None;
+        state.answers = None;
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Orders) -> T) -> T {

@@ -63,6 +63,10 @@ impl Orders {
         }
     }
 
+    pub(super) fn zone(&self) -> Tz {
+        self.zone
+    }
+
     pub(super) fn len(&self) -> usize {
         self.rows.len()
     }

@@ -74,18 +74,24 @@ async fn updated_from(
         .ok_or_else(|| Refusal::bad(format!("`date` must be YYYY-MM-DD HH:MM:SS, not `{date}`")))?;
     let statuses: Vec<&str> =
         query.iter().filter(|(name, _)| name == "status[]").map(|(_, value)| value.as_str()).collect();
-    let (answer, hooks) = {
+    let (answer, hooks, every_page) = {
         let mut state = lock(&platform.platform.state);
         let walk = Walk::read(&query, state.max_page_size)?;
         let sort = state.sort;
         let page = state.orders.updated_from(from, &statuses, sort, walk.skip(), walk.size);
         let answer = walk.answer("/api/Order/updatedFrom", &query, &page, state.totals);
         let hooks: Vec<_> = state.hooks.extract_if(.., |(page, _)| *page == walk.page).collect();
-        (answer, hooks)
+        if let Some(answers) = &mut state.answers {
+            answers.push(page.data);
+        }
+        (answer, hooks, state.every_page.clone())
     };
     // Outside the lock: hooks change the orders.
     for (_, hook) in hooks {
         hook(&platform);
+    }
+    if let Some(hook) = every_page {
+        lock(&hook)(&platform);
     }
     Ok(answer)
 }

@@ -1,0 +1,66 @@
+//! `cadenced once JOB --dry-run`: what a run would send, as people and programs read it.
+
+use super::args::Format;
+use super::output::{Exit, Stop, counted, json_line, say};
+use crate::connectors::{Preview, PreviewedRequest};
+use std::io::Write;
+
+/// The exit code is that of the preview, not of the run it stands for.
+pub(super) fn print(preview: &Preview, format: Format, out: &mut impl Write) -> Result<Exit, Stop> {
+    match format {
+        Format::Json => json_line(out, preview)?,
+        Format::Text => print_text(preview, out)?,
+    }
+    say("nothing was sent and nothing was written");
+    Ok(Exit::Ok)
+}
+
+fn print_text(preview: &Preview, out: &mut impl Write) -> Result<(), Stop> {
+    let job = &preview.job;
+    match &preview.counts {
+        Some(counts) => {
+            let total = counted(preview.requests.len() as u64 + preview.more_requests, "request");
+            writeln!(
+                out,
+                "{job}: {} read: {} new, {} changed, {} unchanged, {} gone; {total} would be sent",
+                counts.read, counts.new, counts.changed, counts.unchanged, counts.gone
+            )?;
+            if counts.missing > 0 {
+                let missing = counted(counts.missing, "known record");
+                writeln!(out, "{missing} missing for the first time: gone if the next read misses them too")?;
+            }
+            if counts.rejected > 0 {
+                writeln!(out, "{} can't be sent at all", counted(counts.rejected, "row"))?;
+            }
+        }
+        None => writeln!(out, "{job}: its first request; what follows depends on the answer")?,
+    }
+    for rejected in &preview.rejected {
+        writeln!(out, "  rejected: {}: {}", rejected.key, rejected.reason)?;
+    }
+    if let Some(stop) = &preview.stops {
+        writeln!(out, "the run would stop: {stop}")?;
+    }
+    for request in &preview.requests {
+        print_request(request, out)?;
+    }
+    if preview.more_requests > 0 {
+        writeln!(out, "\n… and {}", counted(preview.more_requests, "more request"))?;
+    }
+    Ok(())
+}
+
+fn print_request(request: &PreviewedRequest, out: &mut impl Write) -> Result<(), Stop> {
+    writeln!(out, "\n{} {}{}", request.method, request.origin, request.path)?;
+    for (name, value) in &request.headers {
+        writeln!(out, "{name}: {value}")?;
+    }
+    if let Some(body) = &request.body {
+        let more = match request.body_bytes.saturating_sub(body.len() as u64) {
+            0 => String::new(),
+            left => format!("… and {}", counted(left, "more byte")),
+        };
+        writeln!(out, "\n{body}{more}")?;
+    }
+    Ok(())
+}

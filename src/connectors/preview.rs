@@ -1,0 +1,225 @@
+//! What a run of a job would do, without doing it: reads the source of a push, compares it with what is remembered, and
+//! shows the first requests; of a pull, shows the request it would begin with. Sends nothing to a platform and writes
+//! nothing to the state; secrets are not shown.
+
+use super::push::PushCheckpoint;
+use super::{Connectors, unconfigured};
+use crate::erp::SqlSource;
+use crate::job::{Job, Push, Read, Work};
+use crate::rest::{Client, PullSource, Request, RestSink, Shown};
+use crate::run::{RunId, Slot};
+use crate::state::Token;
+use crate::transfer::{Batch, Checkpoint as _, Failure, Rejected, Sink as _, Source as _};
+use crate::words::{ConnectionName, JobName};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// As many requests are shown; the others are counted.
+const SHOWN_REQUESTS: usize = 5;
+/// As much of a request's body is shown, in bytes.
+const SHOWN_BODY: usize = 4096;
+/// As many rejected rows are shown.
+const SHOWN_REJECTS: usize = 5;
+
+/// What a run would do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Preview {
+    /// The job.
+    pub job: JobName,
+    /// What would become of the records; nothing for a pull, which would have to ask to know.
+    pub counts: Option<PreviewCounts>,
+    /// The first requests, in the order they would be sent.
+    pub requests: Vec<PreviewedRequest>,
+    /// How many more would follow, as far as that is known before any is answered.
+    pub more_requests: u64,
+    /// The first records that would be rejected without being sent.
+    pub rejected: Vec<PreviewedReject>,
+    /// Why the run would stop after these requests, if it would.
+    pub stops: Option<String>,
+}
+
+/// What would become of the records.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviewCounts {
+    /// Records in the source.
+    pub read: u64,
+    /// Those never delivered before.
+    pub new: u64,
+    /// Those delivered before with another content, or with an answer that is not known.
+    pub changed: u64,
+    /// Those answered for with the same content.
+    pub unchanged: u64,
+    /// Those to be removed on the other side.
+    pub gone: u64,
+    /// Those missing from the source for the first time; they are gone if the next read misses them too.
+    pub missing: u64,
+    /// Those that can't be sent at all.
+    pub rejected: u64,
+}
+
+/// A request that would be sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviewedRequest {
+    /// The connection it would go over.
+    pub connection: ConnectionName,
+    /// The method.
+    pub method: String,
+    /// Scheme, host and port.
+    pub origin: String,
+    /// The path with its query.
+    pub path: String,
+    /// The headers that matter, secrets as `[secret]`.
+    pub headers: BTreeMap<String, String>,
+    /// The beginning of the body.
+    pub body: Option<String>,
+    /// How long the whole body is.
+    pub body_bytes: u64,
+    /// Records in it.
+    pub records: u64,
+    /// Gone records in it.
+    pub gone: u64,
+}
+
+/// A record that would be rejected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PreviewedReject {
+    /// Its key.
+    pub key: String,
+    /// Why.
+    pub reason: String,
+}
+
+impl Connectors {
+    /// What a run of the job would do now.
+    ///
+    /// # Errors
+    /// What would keep the run from getting as far as its first request.
+    pub async fn preview(&self, job: &Job) -> Result<Preview, Failure> {
+        let mut preview = Preview {
+            job: job.name.clone(),
+            counts: None,
+            requests: Vec::new(),
+            more_requests: 0,
+            rejected: Vec::new(),
+            stops: None,
+        };
+        // Nothing is claimed: the token only names the job.
+        let slot = Slot { job: job.name.clone(), at: self.clock.now() };
+        let token = Token { run: RunId(0), slot, attempt: 0 };
+        match &job.work {
+            Work::Pull(pull, _) => {
+                let client = self.client(&pull.from)?;
+                let (reader, _) = self.reader(job, pull, None).await?;
+                let pull_of_run = Arc::new((**pull).clone());
+                let (clock, turns) = (self.clock.clone(), self.turns(&job.name));
+                let source = PullSource::new(&client, pull_of_run, reader, clock, turns);
+                if let Some(request) = source.next_request()? {
+                    preview.add(&client, &pull.from, &request, &Batch::default())?;
+                }
+            }
+            Work::Push(read, push) => self.preview_push(&mut preview, read, push, token).await?,
+            Work::Unconfigured => return Err(unconfigured()),
+        }
+        Ok(preview)
+    }
+
+    async fn preview_push(
+        &self,
+        preview: &mut Preview,
+        read: &Read,
+        push: &Push,
+        token: Token,
+    ) -> Result<(), Failure> {
+        let client = self.client(&push.to)?;
+        let database = self.database(&read.from)?;
+        let mut source = SqlSource::new(database, read, push.map.clone(), push.group_by.clone());
+        let mut sink = RestSink::new(Arc::clone(&client), push);
+        let mut checkpoint = PushCheckpoint::new(self.store.clone(), token, read, push);
+        let mut counts = PreviewCounts::default();
+        let mut batches = Vec::new();
+        while let Some(mut chunk) = source.next().await? {
+            counts.read += (chunk.records.len() + chunk.rejected.len()) as u64;
+            counts.unchanged += checkpoint.sift(&mut chunk).await?;
+            checkpoint.saw(&chunk.rejected);
+            for Rejected { key, reason, .. } in chunk.rejected {
+                preview.reject(&mut counts, key, reason);
+            }
+            let known = checkpoint.count_known(&chunk.records).await?;
+            counts.changed += known;
+            counts.new += chunk.records.len() as u64 - known;
+            batches.extend(sink.gather(chunk.records));
+            preview.take(&mut batches, &sink, &client, push, &mut counts)?;
+        }
+        // As in a run: what is gone is found before the last, unfilled batches are sent.
+        match checkpoint.look_for_gone().await {
+            Ok((gone, missing)) => {
+                (counts.gone, counts.missing) = (gone.len() as u64, missing);
+                batches.extend(sink.rest(gone));
+            }
+            Err(failure) => preview.stops = Some(failure.message),
+        }
+        preview.take(&mut batches, &sink, &client, push, &mut counts)?;
+        preview.counts = Some(counts);
+        Ok(())
+    }
+}
+
+impl Preview {
+    fn take(
+        &mut self,
+        batches: &mut Vec<Batch>,
+        sink: &RestSink,
+        client: &Client,
+        push: &Push,
+        counts: &mut PreviewCounts,
+    ) -> Result<(), Failure> {
+        for batch in batches.drain(..) {
+            match sink.request_of(&batch) {
+                Ok(request) => self.add(client, &push.to, &request, &batch)?,
+                Err(reason) => {
+                    for record in batch.records.into_iter().chain(batch.gone) {
+                        self.reject(counts, record.key, reason.clone());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add(
+        &mut self,
+        client: &Client,
+        connection: &ConnectionName,
+        request: &Request,
+        batch: &Batch,
+    ) -> Result<(), Failure> {
+        if self.requests.len() == SHOWN_REQUESTS {
+            self.more_requests += 1;
+            return Ok(());
+        }
+        let Shown { origin, path, headers, body } = client.show(request)?;
+        self.requests.push(PreviewedRequest {
+            connection: connection.clone(),
+            method: request.method.to_string(),
+            origin,
+            path,
+            headers,
+            body_bytes: body.as_ref().map_or(0, String::len) as u64,
+            body: body.map(|mut body| {
+                body.truncate(body.floor_char_boundary(SHOWN_BODY));
+                body
+            }),
+            records: batch.records.len() as u64,
+            gone: batch.gone.len() as u64,
+        });
+        Ok(())
+    }
+
+    fn reject(&mut self, counts: &mut PreviewCounts, key: String, reason: String) {
+        counts.rejected += 1;
+        if self.rejected.len() < SHOWN_REJECTS {
+            self.rejected.push(PreviewedReject { key, reason });
+        }
+    }
+}

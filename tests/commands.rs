@@ -1,0 +1,193 @@
+//! Commands as their user types them: what they print and how they end.
+
+use crate::support::{Site, json, program, repository, signal, soon, stderr};
+use std::fs;
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+
+fn cadenced(arguments: &[&str]) -> Output {
+    let nowhere = tempfile::tempdir().unwrap();
+    program(nowhere.path()).args(arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+/// The shipped daemon's file with the connections the shipped schedules want.
+#[tokio::test]
+async fn check_lists_every_shipped_job_with_its_next_three_slots() {
+    let dir = tempfile::tempdir().unwrap();
+    let shipped = fs::read_to_string(repository().join("packaging/cadenced.toml")).unwrap();
+    let schedules = format!("schedules = [\"{}\"]", repository().join("schedules").display());
+    let usable = shipped
+        .replace("schedules = [\"schedules\"]", &schedules)
+        .replace("/var/lib/cadenced", dir.path().join("state").to_str().unwrap());
+    let connections = "[connection.erp]\nsql = \"sqlite://erp.db\"\n[connection.one]\nurl = \"https://shop.example.com\"\n\
+                       [connection.b2market]\nurl = \"https://b2market.example.com/api\"\n";
+    let config = dir.path().join("cadenced.toml");
+    fs::write(&config, usable + connections).unwrap();
+    let output = program(dir.path()).arg("check").arg("--config").arg(&config).output().unwrap();
+    let table = stdout(&output);
+    let mut jobs = 0;
+    for line in table.lines().skip(1) {
+        jobs += 1;
+        let slots = line.matches(" CET").count() + line.matches(" CEST").count();
+        let has_timetable = !line.starts_with("one-warehouses ") && !line.contains("-files ");
+        assert_eq!(slots, if has_timetable { 3 } else { 0 }, "{line}");
+    }
+    assert_eq!(jobs, 16, "{table}");
+    let stocks = table.lines().find(|line| line.starts_with("one-stocks ")).unwrap();
+    assert!(stocks.ends_with("schedules/one.toml"), "{stocks}");
+    assert!(
+        stderr(&output).contains("16 jobs (14 still to be configured) and 3 connections; state in "),
+        "{}",
+        stderr(&output)
+    );
+    assert!(!dir.path().join("state").exists(), "a check creates nothing");
+}
+
+#[tokio::test]
+async fn check_prints_every_mistake_with_its_place() {
+    let site = Site::quiet().await;
+    let mistakes = r#"
+[job.one-stocks]
+cron = "0 61 * * * *"
+[job.b2market-orders]
+cron = "0 0 0 1 1 *"
+overlap = "sometimes"
+[job.b2market-orders.pull]
+from = "b2markt"
+[job.mine]
+every = "7h"
+crno = "0 0 0 * * *"
+"#;
+    site.configure("drain-timeout = \"soon\"");
+    site.schedule(mistakes);
+    let output = site.cadenced(&["check"]);
+    assert_eq!(output.status.code(), Some(78));
+    assert!(output.stdout.is_empty());
+    let said = stderr(&output);
+    for (place, key) in [
+        ("cadenced.toml:5:17: ", "drain-timeout: "),
+        ("site.toml:3:11: ", "job.one-stocks.cron: "),
+        ("site.toml:6:11: ", "job.b2market-orders.overlap: "),
+        ("site.toml:8:8: ", "job.b2market-orders.pull.from: "),
+        ("site.toml:10:9: ", "job.mine.every: "),
+        ("site.toml:11:1: ", "job.mine.crno: "),
+    ] {
+        let found = said.lines().any(|line| line.contains(place) && line.contains(key));
+        assert!(found, "no {place}{key} in:\n{said}");
+    }
+    // The daemon refuses the same file the same way.
+    let run = site.cadenced(&["run"]);
+    assert_eq!((run.status.code(), stderr(&run)), (Some(78), said));
+    assert!(!site.state().exists());
+}
+
+#[test]
+fn next_prints_the_slots_of_an_expression_across_a_clock_change() {
+    let output = cadenced(&[
+        "next",
+        "--cron",
+        "0 15 0 * * *",
+        "--timezone",
+        "Europe/Warsaw",
+        "--from",
+        "2026-03-28T12:00:00+01:00",
+        "--count",
+        "3",
+        "--format",
+        "json",
+    ]);
+    assert_eq!(
+        stdout(&output),
+        "{\"at\":\"2026-03-29T00:15:00+01:00\"}\n{\"at\":\"2026-03-30T00:15:00+02:00\"}\n{\"at\":\"2026-03-31T00:15:00+02:00\"}\n"
+    );
+}
+
+#[test]
+fn next_answers_a_thousand_requests_in_one_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let zones = ["Europe/Warsaw", "America/New_York", "Asia/Kolkata", "Australia/Lord_Howe"];
+    let requests: String = (0..1000)
+        .map(|id| {
+            let (minute, zone) = (id % 60, zones[id % zones.len()]);
+            let cron = if id == 500 { "not a cron".to_owned() } else { format!("0 {minute} 2 * * *") };
+            format!("{{\"id\":{id},\"cron\":\"{cron}\",\"timezone\":\"{zone}\",\"from\":\"2026-03-28T12:00:00Z\",\"count\":3}}\n")
+        })
+        .collect();
+    let file = dir.path().join("requests.jsonl");
+    fs::write(&file, requests).unwrap();
+    let output = program(dir.path()).args(["next", "--batch"]).arg(&file).output().unwrap();
+    let answers = stdout(&output);
+    assert_eq!(answers.lines().count(), 1000);
+    for (id, line) in answers.lines().enumerate() {
+        let answer = json(line);
+        assert_eq!(answer["id"], id, "{line}");
+        match id {
+            500 => assert!(answer["error"].is_string() && answer["at"].is_null(), "{line}"),
+            _ => assert_eq!(answer["at"].as_array().unwrap().len(), 3, "{line}"),
+        }
+    }
+    // 02:30 in Warsaw does not exist on the 29th: it runs at the first instant after the gap.
+    let gap = answers.lines().map(json).find(|answer| answer["id"] == 240 + 30 + 30).unwrap();
+    assert_eq!(gap["at"][0], "2026-03-29T03:00:00+02:00", "{gap}");
+}
+
+#[test]
+fn exit_codes_tell_what_went_wrong() {
+    for (arguments, code) in [
+        (&["nxet"][..], 64),
+        (&["once"], 64),
+        (&["next", "--cron", "0 0 0 * * *", "--timezone", "Europe/Nowhere"], 64),
+        (&["status", "--state", "nowhere"], 69),
+        (&["trigger", "one-stocks", "--state", "nowhere"], 69),
+        (&["check", "--config", "nowhere.toml"], 78),
+        (&["run", "--config", "nowhere.toml"], 78),
+        (&["next", "--cron", "0 61 * * * *"], 78),
+        (&["--help"], 0),
+        (&["--version"], 0),
+    ] {
+        let output = cadenced(arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {output:?}");
+        assert_eq!(output.stdout.is_empty(), code != 0, "{arguments:?}: data on stdout, messages on stderr");
+    }
+}
+
+#[tokio::test]
+async fn the_demo_runs_both_jobs_and_ends_with_ctrl_c() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = program(dir.path());
+    command.arg("demo").stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut demo = tokio::process::Command::from(command).kill_on_drop(true).spawn().unwrap();
+    let mut lines = BufReader::new(demo.stderr.take().unwrap()).lines();
+    let mut line_with = async |words: &[&str]| loop {
+        let line = soon("the demo's next line", lines.next_line()).await.unwrap();
+        let line = line.unwrap_or_else(|| panic!("the demo ended without saying {words:?}"));
+        if words.iter().all(|word| line.contains(word)) {
+            return line;
+        }
+    };
+    let health = line_with(&["/health"]).await;
+    let health = health[health.find("http").unwrap()..].to_owned();
+    // Which of the two ends first is chance.
+    let first = line_with(&[" ok "]).await;
+    let other = if first.contains("one-stocks") { "b2market-orders" } else { "one-stocks" };
+    let second = line_with(&[" ok ", other]).await;
+    let orders = if other == "one-stocks" { &first } else { &second };
+    assert!(orders.contains("; watermark ") && orders.ends_with('Z'), "{orders}");
+
+    let health = reqwest::get(&health).await.unwrap().text().await.unwrap();
+    let health = json(&health);
+    for job in ["one-stocks", "b2market-orders"] {
+        assert_eq!(health["jobs"][job]["status"], "ok", "{health}");
+    }
+    let asked = Instant::now();
+    signal(demo.id().unwrap(), "INT");
+    assert_eq!(soon("the demo's end", demo.wait()).await.unwrap().code(), Some(0));
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    line_with(&["stopped. "]).await;
+}

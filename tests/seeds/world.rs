@@ -1,0 +1,321 @@
+//! One seed: a platform, an ERP and a daemon's job between them, from the first run to the verdict.
+
+use super::Tally;
+use super::mortal::{Blow, Fate, mortal};
+use super::noise::Noise;
+use cadenced::clock::{Clock, SharedClock};
+use cadenced::config::{self, Loaded, Sources};
+use cadenced::connection::ConnectionKind;
+use cadenced::connectors::Connectors;
+use cadenced::job::Job;
+use cadenced::retry::Backoff;
+use cadenced::run::{Cause, Counts, Outcome, Slot};
+use cadenced::sandbox::{B2Market, Sort, WireOptions, b2market, erp};
+use cadenced::state::{Claim, Claimed, Closing, Coordinator as _, LedgerBatch, StateError, Store, Token};
+use cadenced::transfer::{Class, Failure, copy};
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
+use rand::rngs::StdRng;
+use rand::{Rng as _, SeedableRng as _};
+use serde_json::Value;
+use sqlx::sqlite::SqlitePool;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// The daemon's clock: the platform's, a little wrong.
+#[derive(Debug)]
+struct Skewed(cadenced::sandbox::Clock, TimeDelta);
+
+impl Clock for Skewed {
+    fn now(&self) -> DateTime<Utc> {
+        self.0.now() + self.1
+    }
+}
+
+/// What outlasts a seed: the platform's thread, the ERP's file, the client.
+pub(super) struct World {
+    market: B2Market,
+    erp: SqlitePool,
+    dir: tempfile::TempDir,
+    tally: Tally,
+}
+
+/// How a run ended.
+enum RunEnd {
+    Killed,
+    Ended(Result<Option<String>, Failure>, Counts),
+}
+
+impl World {
+    pub(super) async fn new(tally: &Tally) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let clock = cadenced::sandbox::Clock::standing(DateTime::UNIX_EPOCH);
+        let wire = WireOptions { clock, ..WireOptions::default() };
+        let market = B2Market::start(b2market::Options { wire, ..b2market::Options::default() }).unwrap();
+        let size = erp::Size { warehouses: 0, articles: 0 };
+        let erp = erp::create(&dir.path().join("erp.db"), size).await.unwrap();
+        // Every version a row ever had, in the order they were written.
+        let written = r#"
+            create table written (n integer primary key, id text, version text);
+            create trigger inserted after insert on b2market_orders begin
+                insert into written (id, version)
+                values (new.id, new."updatedAt" || new.status || new."quantityServed" || new.active); end;
+            create trigger updated after update on b2market_orders begin
+                insert into written (id, version)
+                values (new.id, new."updatedAt" || new.status || new."quantityServed" || new.active); end;"#;
+        sqlx::raw_sql(written).execute(&erp).await.unwrap();
+        Self { market, erp, dir, tally: tally.clone() }
+    }
+
+    /// Plays a seed; says what is wrong in the end.
+    pub(super) async fn play(&mut self, seed: u64) -> Result<(), String> {
+        let mut dice = StdRng::seed_from_u64(seed);
+        self.market.start_over(seed);
+        self.market.take_answers();
+        sqlx::raw_sql("delete from b2market_orders; delete from written").execute(&self.erp).await.unwrap();
+        let quiet = Arc::new(AtomicBool::new(false));
+        let mut noise = Noise::new(seed, &quiet, &self.tally);
+        self.set_up(&mut dice, &mut noise);
+        let noise = Arc::new(Mutex::new(noise));
+        let between_pages = Arc::clone(&noise);
+        self.market.after_every_page(move |market| between_pages.lock().unwrap().between_pages(market));
+
+        let skew = TimeDelta::seconds(dice.random_range(-90..=90));
+        let clock: SharedClock = Arc::new(Skewed(self.market.wire.clock().clone(), skew));
+        let loaded = self.config(dice.random_range(4..=11));
+        let mut daemon = self.start(&loaded, seed, &clock).await;
+        for _ in 0..dice.random_range(3..=7) {
+            let fate = Fate::new(self.erp.clone(), draw(&mut dice));
+            let end = daemon.run(&fate).await;
+            fate.heal().await;
+            if let Some(blow) = fate.struck() {
+                self.tally.count(blow.name());
+            }
+            match end {
+                RunEnd::Killed => daemon = self.restart(daemon, &loaded, seed, &clock).await,
+                RunEnd::Ended(Err(failure), _) => {
+                    self.tally.count("failed run");
+                    // A refused login is held back for a minute of real time; a new process starts afresh.
+                    if failure.class == Class::Auth {
+                        daemon = self.restart(daemon, &loaded, seed, &clock).await;
+                    }
+                }
+                RunEnd::Ended(Ok(note), counts) => {
+                    self.tally.count(if note.is_some() { "unproved run" } else { "good run" });
+                    if counts.rejected > 0 {
+                        return Err(format!("{} rows were refused", counts.rejected));
+                    }
+                }
+            }
+            noise.lock().unwrap().between_runs(&self.market);
+        }
+
+        quiet.store(true, Ordering::Relaxed);
+        self.market.forget_hooks();
+        self.market.wire.heal();
+        for run in 1..=2 {
+            self.market.wire.clock().advance(Duration::from_secs(dice.random_range(0..=4000)));
+            match daemon.run(&Fate::new(self.erp.clone(), None)).await {
+                RunEnd::Ended(Ok(note), _) if run == 1 || note.is_none() => {}
+                RunEnd::Ended(Ok(note), _) => return Err(format!("run {run} on a quiet platform: {note:?}")),
+                RunEnd::Ended(Err(failure), _) => {
+                    return Err(format!("run {run} on a quiet platform failed: {failure}"));
+                }
+                RunEnd::Killed => return Err("it was killed without a reason".to_owned()),
+            }
+        }
+        drop(daemon);
+        std::fs::remove_dir_all(self.state(seed)).unwrap();
+        self.verdict().await
+    }
+
+    /// The platform as it is before the first run.
+    fn set_up(&self, dice: &mut StdRng, noise: &mut Noise) {
+        let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+        let (base, spread) = match dice.random_range(0..4) {
+            // Clocks in Madrid go back from 03:00 to 02:00 at 01:00 UTC.
+            0 | 1 => {
+                self.tally.count("seed in the autumn hour");
+                (at("2026-10-25T00:10:00Z"), 6000)
+            }
+            2 => {
+                self.tally.count("seed in the spring gap");
+                (at("2026-03-29T00:30:00Z"), 3000)
+            }
+            _ => (at("2026-03-02T09:00:00Z"), 3600),
+        };
+        let now = base + TimeDelta::seconds(dice.random_range(0..spread));
+        self.market.wire.clock().set(now);
+        let rows = dice.random_range(30..=80);
+        let since = [60, 1200, 7200, 864_000][dice.random_range(0..4)];
+        self.market.seed_between(rows, now - TimeDelta::seconds(since), now);
+        self.market.set_sort(match dice.random_range(0..3) {
+            0 => Sort::UpdatedAscending,
+            1 => Sort::UpdatedDescending,
+            _ => Sort::Id,
+        });
+        self.market.set_totals(noise.totals());
+        let cap = if dice.random_bool(0.3) { dice.random_range(3..=10) } else { 100 };
+        self.market.set_max_page_size(cap);
+    }
+
+    fn config(&self, page_size: u32) -> Loaded {
+        let (url, erp) = (self.market.url(), self.dir.path().join("erp.db"));
+        let file = self.dir.path().join("cadenced.toml");
+        let text = format!(
+            r#"
+            timezone = "Europe/Madrid"
+            [connection.erp]
+            sql = "sqlite://{}"
+            [connection.b2market]
+            url = "{url}"
+            auth = {{ login = "/login", body = {{ _username = "erp", _password = "b2m-secret" }}, token = "token", renew-on = [401, 403] }}
+            [job.orders]
+            write = {{ to = "erp", table = "b2market_orders", upsert-by = ["id"] }}
+            [job.orders.pull]
+            from = "b2market"
+            get = "/Order/updatedFrom"
+            params = {{ date = "{{since}}", page = "{{page}}", pageSize = {page_size} }}
+            rows = "data"
+            key = ["id"]
+            pages = {{ total = "pagination.totalPages", items = "pagination.totalItems" }}
+            since = {{ field = "updatedAt", format = "%Y-%m-%d %H:%M:%S", timezone = "Europe/Madrid", start = "1999-01-01 01:00:00", overlap = "10m", settle = "60s" }}
+            "#,
+            erp.display()
+        );
+        std::fs::write(&file, text).unwrap();
+        config::load(&Sources { file: Some(file), ..Sources::default() }).unwrap()
+    }
+
+    fn state(&self, seed: u64) -> PathBuf {
+        self.dir.path().join(format!("state-{seed}"))
+    }
+
+    async fn start(&self, loaded: &Loaded, seed: u64, clock: &SharedClock) -> Daemon {
+        let store = open(&self.state(seed), clock).await;
+        let backoff = Backoff { first: Duration::ZERO, ..Backoff::default() };
+        let open = |connections, before| {
+            Connectors::open_with(connections, before, store.clone(), Arc::clone(clock), backoff).unwrap()
+        };
+        let connectors = open(&loaded.connections, None);
+        let mut connections = loaded.connections.clone();
+        for connection in connections.values_mut() {
+            if let ConnectionKind::Sql(sql) = &mut connection.kind {
+                sql.statement_timeout = Duration::from_millis(40);
+            }
+        }
+        let impatient = open(&connections, Some(&connectors));
+        let job = loaded.jobs.values().next().unwrap().clone();
+        Daemon { store, connectors, impatient, job, clock: Arc::clone(clock) }
+    }
+
+    async fn restart(&self, daemon: Daemon, loaded: &Loaded, seed: u64, clock: &SharedClock) -> Daemon {
+        drop(daemon);
+        self.start(loaded, seed, clock).await
+    }
+
+    async fn verdict(&self) -> Result<(), String> {
+        let differences = erp::differences(&self.erp, &self.market.orders()).await.unwrap();
+        if !differences.is_empty() {
+            return Err(format!("the tables differ:\n  {}", differences.join("\n  ")));
+        }
+        // Per row and version, the answers that held it, oldest first.
+        let mut held: HashMap<(String, String), Vec<usize>> = HashMap::new();
+        for (answer, rows) in self.market.take_answers().iter().enumerate() {
+            for row in rows {
+                let text = |field: &str| row[field].as_str().unwrap().to_owned();
+                let active = i32::from(row["active"] == Value::Bool(true));
+                let version =
+                    format!("{}{}{}{active}", text("updatedAt"), text("status"), row["quantityServed"]);
+                held.entry((text("id"), version)).or_default().push(answer);
+            }
+        }
+        let mut latest: HashMap<String, usize> = HashMap::new();
+        let written: Vec<(String, String)> =
+            sqlx::query_as("select id, version from written order by n").fetch_all(&self.erp).await.unwrap();
+        for (id, version) in written {
+            let before = latest.get(&id).copied().unwrap_or(0);
+            let held = held.get(&(id.clone(), version.clone())).map(Vec::as_slice).unwrap_or_default();
+            let Some(answer) = held.iter().find(|answer| **answer >= before) else {
+                return Err(format!(
+                    "order {id}: {version} was written after a later answer ({before}); it was in answers {held:?}"
+                ));
+            };
+            latest.insert(id, *answer);
+        }
+        Ok(())
+    }
+}
+
+/// What happens to the next run, if anything.
+fn draw(dice: &mut StdRng) -> Option<(u32, Blow)> {
+    let (steps, writes) = (dice.random_range(0..60), dice.random_range(0..6));
+    match dice.random_range(0..100) {
+        0..10 => Some((steps, Blow::DieBefore)),
+        10..25 => Some((steps, Blow::DieWithin(dice.random_range(1..=4)))),
+        25..35 => Some((steps, Blow::DieAfter)),
+        35..40 => Some((writes, Blow::ErpDown)),
+        40..48 => Some((writes, Blow::CommitUnheard)),
+        48..52 => Some((writes, Blow::Locked)),
+        52..56 => Some((writes, Blow::TableAway)),
+        _ => None,
+    }
+}
+
+/// A process: what is gone when it dies.
+struct Daemon {
+    store: Store,
+    connectors: Connectors,
+    /// The same with little patience for the ERP's locks.
+    impatient: Connectors,
+    job: Job,
+    clock: SharedClock,
+}
+
+impl Daemon {
+    async fn run(&mut self, fate: &Fate) -> RunEnd {
+        let token = self.claim().await;
+        let mut counts = Counts::default();
+        let run = async {
+            let connectors = if fate.locks() { &self.impatient } else { &self.connectors };
+            let ends = fate.step(connectors.ends(&self.job, &token)).await?;
+            let mut ends = mortal(ends, fate);
+            copy(ends.source.as_mut(), ends.sink.as_mut(), ends.checkpoint.as_mut(), &mut counts).await?;
+            Ok(ends.checkpoint.note())
+        };
+        let ended = tokio::select! {
+            biased;
+            () = fate.death() => return RunEnd::Killed,
+            ended = run => ended,
+        };
+        let outcome = if ended.is_ok() { Outcome::Ok } else { Outcome::Failed };
+        let closings = vec![Closing { token, outcome, counts, message: None }];
+        self.store.write(LedgerBatch { closings, ..LedgerBatch::default() }).await.unwrap();
+        RunEnd::Ended(ended, counts)
+    }
+
+    async fn claim(&self) -> Token {
+        let mut at = self.clock.now().trunc_subsecs(0);
+        loop {
+            let claims = vec![Claim { slot: Slot { job: self.job.name.clone(), at }, cause: Cause::Manual }];
+            let granted = self.store.write(LedgerBatch { claims, ..LedgerBatch::default() }).await.unwrap();
+            match granted.into_iter().next().unwrap() {
+                Claimed::Granted(token) => return token,
+                Claimed::Refused(_) => at += TimeDelta::seconds(1),
+            }
+        }
+    }
+}
+
+/// Opens the state as soon as the process before has let go of it: what it began on disk runs to its end.
+async fn open(dir: &Path, clock: &SharedClock) -> Store {
+    loop {
+        let (dir, clock) = (dir.to_owned(), Arc::clone(clock));
+        match tokio::task::spawn_blocking(move || Store::open(&dir, clock)).await.unwrap() {
+            Err(StateError::Held { .. }) => tokio::task::yield_now().await,
+            opened => return opened.unwrap(),
+        }
+    }
+}

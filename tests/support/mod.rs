@@ -1,0 +1,25 @@
+//! What integration tests share: a site to run the daemon on, and the daemon itself as a process of its own.
+
+mod daemon;
+mod program;
+mod runs;
+mod service;
+mod site;
+
+pub(crate) use daemon::{Daemon, Said};
+pub(crate) use program::{json, program, repository, signal, stderr};
+pub(crate) use service::Service;
+pub(crate) use site::{Site, TOKEN};
+
+use std::time::Duration;
+
+/// Nothing a test waits for takes this long, however busy the machine is.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits for what is sure to come; `what` says in the panic what did not.
+pub(crate) async fn soon<T>(what: &str, wait: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(PATIENCE, wait).await {
+        Ok(value) => value,
+        Err(_) => panic!("waited in vain for {what}"),
+    }
+}

@@ -1,0 +1,110 @@
+//! A directory with the configuration of a daemon that runs the shipped schedules against simulated platforms and a
+//! sample ERP, all on loopback and living in the test's process: they outlast the daemon.
+
+use cadenced::admin::ControlClient;
+use cadenced::sandbox::demo::{Sandbox, Setup};
+use cadenced::sandbox::{B2Market, One};
+use sqlx::SqlitePool;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+/// The token of the admin endpoint.
+pub(crate) const TOKEN: &str = "admin-token-of-the-tests";
+
+/// A site, its platforms running.
+pub(crate) struct Site {
+    dir: TempDir,
+    tenant: String,
+    user: String,
+    pub(crate) b2market: B2Market,
+    pub(crate) one: One,
+    pub(crate) erp: SqlitePool,
+    control: OnceCell<ControlClient>,
+}
+
+impl Site {
+    /// Sets it up; `schedule` is the site's own schedule file, read after the shipped ones.
+    pub(crate) async fn new(setup: Setup, schedule: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let (user, password) = (setup.b2market.username.clone(), setup.b2market.password.clone());
+        let (tenant, api_auth) = (setup.one.tenant.clone(), setup.one.api_auth.clone());
+        let Sandbox { b2market, one, erp } = Sandbox::start(&dir.path().join("erp.db"), setup).await.unwrap();
+        std::fs::create_dir(dir.path().join("site")).unwrap();
+        for (name, secret) in
+            [("one-api-auth", &*api_auth), ("b2market-password", &*password), ("admin-token", TOKEN)]
+        {
+            let mut file =
+                OpenOptions::new().create_new(true).write(true).mode(0o600).open(dir.path().join(name));
+            file.as_mut().unwrap().write_all(secret.as_bytes()).unwrap();
+        }
+        let site = Self { dir, tenant, user, b2market, one, erp, control: OnceCell::new() };
+        site.configure("");
+        site.schedule(schedule);
+        site
+    }
+
+    /// Writes the daemon's file anew, with these top-level keys besides its own.
+    pub(crate) fn configure(&self, keys: &str) {
+        let config = format!(
+            r#"
+timezone = "UTC"
+state = "state"
+schedules = ["{shipped}", "site"]
+{keys}
+
+[admin]
+listen = "127.0.0.1:0"
+token = {{ file = "admin-token" }}
+
+[connection.erp]
+sql = "sqlite://{erp}"
+
+[connection.one]
+url = "{one}"
+headers = {{ one-tenant = "{tenant}", ApiAuth = {{ file = "one-api-auth" }} }}
+
+[connection.b2market]
+url = "{b2market}"
+auth = {{ login = "/login", body = {{ _username = "{user}", _password = {{ file = "b2market-password" }} }}, token = "token", renew-on = [401, 403] }}
+in-flight = 1
+"#,
+            shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/schedules"),
+            erp = self.dir().join("erp.db").display(),
+            tenant = self.tenant,
+            user = self.user,
+            one = self.one.url(),
+            b2market = self.b2market.url(),
+        );
+        std::fs::write(self.config(), config).unwrap();
+    }
+
+    /// Replaces the site's own schedule file; a daemon that runs has to be told.
+    pub(crate) fn schedule(&self, text: &str) {
+        std::fs::write(self.dir().join("site/site.toml"), text).unwrap();
+    }
+
+    /// Speaks to the daemon that runs here, whichever process it is by now.
+    pub(crate) async fn control(&self) -> &ControlClient {
+        let connect = || async { ControlClient::connect(&self.dir().join("state")).await };
+        self.control.get_or_try_init(connect).await.expect("a daemon runs")
+    }
+
+    /// The daemon's file.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.dir().join("cadenced.toml")
+    }
+
+    /// The state directory.
+    pub(crate) fn state(&self) -> PathBuf {
+        self.dir().join("state")
+    }
+
+    /// Where everything is.
+    pub(crate) fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+}

@@ -74,7 +74,11 @@ fn utc(text: &str) -> DateTime<Utc> {
 
 impl Scene {
     /// `pull` are the keys of the job's pull, `write` those of its write beside the table and the key.
-    async fn new(pull: &str, write: &str, answer: impl FnMut(&Asked) -> (u16, Value) + Send + 'static) -> Self {
+    async fn new(
+        pull: &str,
+        write: &str,
+        answer: impl FnMut(&Asked) -> (u16, Value) + Send + 'static,
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(SetClock::at(utc("2026-03-02T12:00:00Z")));
         let asked = Log::default();
@@ -90,10 +94,12 @@ impl Scene {
         let file = dir.path().join("erp.db");
         let options = SqliteConnectOptions::new().filename(&file).create_if_missing(true);
         let erp = SqlitePool::connect_with(options).await.unwrap();
-        sqlx::raw_sql("create table rows (id text primary key, name text, active integer, writes integer default 1)")
-            .execute(&erp)
-            .await
-            .unwrap();
+        sqlx::raw_sql(
+            "create table rows (id text primary key, name text, active integer, writes integer default 1)",
+        )
+        .execute(&erp)
+        .await
+        .unwrap();
         sqlx::raw_sql("create trigger t after update of name on rows begin update rows set writes = writes + 1 where id = new.id; end")
             .execute(&erp)
             .await

@@ -54,9 +54,8 @@ fn instant(flag: &str, text: &str) -> Result<Cursor, Stop> {
 
 /// Rows read, of how many, how fast, and how long it will still take. Drawn on stderr, and only on a terminal.
 fn bar(job: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template(
-        "{prefix} {wide_bar} {pos}/{len} rows, {msg}, {per_sec}, {eta} left",
-    );
+    let style =
+        ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} rows, {msg}, {per_sec}, {eta} left");
     let bar = ProgressBar::new(0).with_prefix(job.to_owned());
     match style {
         Ok(style) => bar.with_style(style),

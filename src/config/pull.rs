@@ -7,7 +7,7 @@ use super::ends::{Connections, Kind, unfillable};
 use super::reader::Table;
 use super::units::{self, Wrong};
 use super::{cursor, trigger};
-use crate::job::pull::{Each, FeedSince, NextKind, Told};
+use crate::job::pull::{Each, FeedSince, NextKind, Told, XmlTypes};
 use crate::job::{Changed, CursorFormat, Pages, Pull, Since, Write};
 use crate::schedule::{Beats, Timetable, TimetableSpec};
 use crate::watermark::FeedRules;
@@ -70,6 +70,7 @@ pub(super) fn read(table: &Table<'_>, zone: Tz, connections: &Connections<'_>) -
     let each = table.table("each").map(|table| each(&table));
     let is_full = table.get("mode", |node| units::one_of(node, &[("full", true), ("incremental", false)]));
     let sweep = table.list("sweep", trigger::cron).filter(|sweep| !sweep.is_empty());
+    let xml = table.table("xml").map(|table| xml(&table)).unwrap_or_default();
     let max_gone = table.get("max-gone", units::share).unwrap_or(0.1);
     table.finish();
 
@@ -138,7 +139,15 @@ pub(super) fn read(table: &Table<'_>, zone: Tz, connections: &Connections<'_>) -
         },
         sweep,
         max_gone,
+        xml,
     })
+}
+
+fn xml(table: &Table<'_>) -> XmlTypes {
+    let paths = |key| table.list(key, units::field_path).unwrap_or_default();
+    let types = XmlTypes { lists: paths("lists"), numbers: paths("numbers"), booleans: paths("booleans") };
+    table.finish();
+    types
 }
 
 fn pages(table: &Table<'_>) -> Option<PagesTable> {

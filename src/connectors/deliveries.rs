@@ -4,7 +4,7 @@
 use super::{ENTITY, state};
 use crate::job::{Pull, Write};
 use crate::rest::KEY_SEPARATOR;
-use crate::state::{Delivered, Doubtful, Settlement, Store, Token, Walk as Keep};
+use crate::state::{Delivered, Doubtful, Place, Settlement, Store, Token, Urgency, Walk as Keep};
 use crate::transfer::{Batch, Chunk, Class, Digest, Failure, Record, Rejected, Settled};
 use crate::words::JobName;
 use serde_json::value::RawValue;
@@ -106,8 +106,12 @@ impl Deliveries {
 
     pub(super) async fn doubt(&self, batch: &Batch) -> Result<(), Failure> {
         // A removal can be repeated; only what is written can come in doubt.
-        let records = batch.records.iter();
-        let keys = records.map(|record| Doubtful { key: record.key.clone(), group: None }).collect();
+        let keys = batch.records.iter().map(|record| record.key.clone());
+        if self.removes.is_none() {
+            return self.store.doubt_known(self.job(), ENTITY, keys.collect()).await.map_err(state);
+        }
+        // What is written must be known in any case, or nobody notices when it is gone.
+        let keys = keys.map(|key| Doubtful { key, group: None }).collect();
         self.store.doubt(self.job(), ENTITY, keys).await.map_err(state)
     }
 
@@ -131,6 +135,7 @@ impl Deliveries {
         let mut settlement = std::mem::take(&mut self.settlement);
         settlement.rejects.extend(rejected.iter().cloned());
         settlement.walk = walk;
+        settlement.urgency = Urgency::Soon;
         self.store.settle(self.job(), ENTITY, self.token.run, settlement).await.map_err(state)
     }
 
@@ -140,8 +145,8 @@ impl Deliveries {
         let Some(columns) = &self.removes else { return Ok(Vec::new()) };
         let is_seen = |key: &str| seen.contains(&hash(key));
         let (mut known, mut missing) = (0_u64, 0_u64);
-        let mut after = None;
-        while let Some(page) = self.scan(&mut after).await? {
+        let mut place = Place::default();
+        while let Some(page) = self.scan(&mut place).await? {
             known += page.len() as u64;
             missing += page.iter().filter(|(key, _)| !is_seen(key)).count() as u64;
         }
@@ -159,8 +164,8 @@ impl Deliveries {
             ));
         }
         let mut gone = Vec::new();
-        let mut after = None;
-        while let Some(page) = self.scan(&mut after).await? {
+        let mut place = Place::default();
+        while let Some(page) = self.scan(&mut place).await? {
             let mut settlement = Settlement::default();
             for (key, entry) in page.into_iter().filter(|(key, _)| !is_seen(key)) {
                 if entry.absent {
@@ -174,11 +179,9 @@ impl Deliveries {
         Ok(gone)
     }
 
-    async fn scan(&self, after: &mut Option<String>) -> Result<Option<Vec<(String, Delivered)>>, Failure> {
-        let page = self.store.scan(self.job(), ENTITY, after.as_deref(), SCAN).await.map_err(state)?;
-        let Some((last, _)) = page.last() else { return Ok(None) };
-        *after = Some(last.clone());
-        Ok(Some(page))
+    async fn scan(&self, place: &mut Place) -> Result<Option<Vec<(String, Delivered)>>, Failure> {
+        let page = self.store.scan(self.job(), ENTITY, place, SCAN).await.map_err(state)?;
+        Ok((!page.is_empty()).then_some(page))
     }
 
     /// What is worth knowing of the follow-ups.

@@ -128,7 +128,6 @@ impl Connectors {
 
     /// Builds the ends of one run and takes up what the last one left: keys in doubt, an unfinished walk.
     pub async fn ends(&self, job: &Job, token: &Token) -> Result<Ends, Failure> {
-        self.store.recover_doubt(&job.name, ENTITY).await.map_err(state)?;
         match &job.work {
             Work::Pull(pull, write) => self.pull(job, pull, write, token, None).await,
             Work::Push(read, push) => {
@@ -146,7 +145,6 @@ impl Connectors {
     pub async fn backfill(&self, job: &Job, token: &Token, backfill: Backfill) -> Result<Ends, Failure> {
         match &job.work {
             Work::Pull(pull, write) if pull.changed().is_some() => {
-                self.store.recover_doubt(&job.name, ENTITY).await.map_err(state)?;
                 self.pull(job, pull, write, token, Some(backfill)).await
             }
             _ => Err(Failure::new(

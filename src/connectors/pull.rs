@@ -60,6 +60,8 @@ pub(super) struct PullCheckpoint {
     walk: SharedWalk,
     rules: WalkRules,
     scope: Scope,
+    /// The rows of the page at hand.
+    rows: Vec<RowFact>,
     /// The keys of the current pass.
     keys: HashSet<u64>,
     pass: u32,
@@ -76,32 +78,36 @@ impl PullCheckpoint {
         rules: WalkRules,
         scope: Scope,
     ) -> Self {
-        let (keys, pass, seen) = (HashSet::new(), 0, Seen::default());
-        Self { deliveries, pull, walk, rules, scope, keys, pass, stuck: false, seen, note: None }
+        let (rows, keys, seen) = (Vec::new(), HashSet::new(), Seen::default());
+        let (pass, stuck, note) = (0, false, None);
+        Self { deliveries, pull, walk, rules, scope, rows, keys, pass, stuck, seen, note }
     }
 
     async fn sift_page(&mut self, chunk: &mut Chunk) -> Result<u64, Failure> {
-        let Some(Progress::Page(facts)) = &chunk.progress else {
+        if self.walk.with(|walk| walk.ask().is_none()) {
             // These waited for their follow-up, and are no part of the walk.
             return Ok(0);
-        };
+        }
         let known = self.deliveries.recall(&chunk.records).await?;
         let pass = self.walk.with(|walk| walk.pass());
         if self.pass != pass {
             self.pass = pass;
             self.keys.clear();
         }
-        let rows = chunk.records.iter().map(|record| RowFact {
+        self.rows.extend(chunk.records.iter().map(|record| RowFact {
             cursor: record.cursor,
             fingerprint: fingerprint(record),
             seen: !self.keys.insert(hash(&record.key)),
-        });
-        let rows: Vec<RowFact> = rows.collect();
-        self.look_at(facts, &rows);
-        self.walk.with(|walk| walk.page(facts, rows, &self.rules)).map_err(|stuck| {
-            self.stuck = true;
-            Failure::new(Class::Answer, stuck.to_string())
-        })?;
+        }));
+        // The page may come in several windows; with the last comes what it says.
+        if let Some(Progress::Page(facts)) = &chunk.progress {
+            let rows = std::mem::take(&mut self.rows);
+            self.look_at(facts, &rows);
+            self.walk.with(|walk| walk.page(facts, rows, &self.rules)).map_err(|stuck| {
+                self.stuck = true;
+                Failure::new(Class::Answer, stuck.to_string())
+            })?;
+        }
 
         // Of a key that stands twice on a page the later row counts.
         let records = std::mem::take(&mut chunk.records);

@@ -30,6 +30,20 @@ pub struct Pull {
     pub sweep: Option<Timetable>,
     /// The share of known rows that may be gone at once before the run stops and removes nothing, 0 to 1.
     pub max_gone: f64,
+    /// What XML can't say of the rows, where the platform answers XML.
+    pub xml: XmlTypes,
+}
+
+/// What XML can't say of a row; JSON rows need none of it. Paths lead through lists as if they weren't there:
+/// `lines.quantity` is the quantity of each line.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct XmlTypes {
+    /// Fields that are lists, also where they have one entry or none.
+    pub lists: Vec<FieldPath>,
+    /// Fields that are numbers.
+    pub numbers: Vec<FieldPath>,
+    /// Fields that are true or false.
+    pub booleans: Vec<FieldPath>,
 }
 
 /// How the pages of one answer hang together.

@@ -365,6 +365,7 @@ mod tests {
             status,
             date: None,
             took: Duration::ZERO,
+            charset: None,
             content_type: None,
             body: Body { head, spooled: None, len },
             location: None,

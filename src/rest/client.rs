@@ -399,6 +399,7 @@ impl Client {
             date: text(DATE).and_then(|date| httpdate::parse_http_date(date).ok()).map(Into::into),
             took,
             content_type: text(CONTENT_TYPE).map(media_type),
+            charset: text(CONTENT_TYPE).and_then(charset),
             body,
             location: text(LOCATION).map(str::to_owned),
             hint: self.hint(status, &headers),
@@ -443,7 +444,9 @@ impl Client {
         while let Some(chunk) = response.chunk().await.map_err(|error| of_transport(error, shown, origin))? {
             len += chunk.len() as u64;
             if len > max {
-                let message = format!("{shown}: the answer is larger than `max-body`, {max} bytes");
+                let message = format!(
+                    "{shown}: the answer is larger than {max} bytes: ask for smaller pages, or raise `max-body` of the connection"
+                );
                 return Err(Trouble::new(Again::Never, Class::Config, message));
             }
             if spool.is_none() && head.len() + chunk.len() > SPOOL_ABOVE {
@@ -475,6 +478,13 @@ impl Client {
 async fn spool_file() -> std::io::Result<tokio::fs::File> {
     let file = tokio::task::spawn_blocking(tempfile::tempfile).await.map_err(std::io::Error::other)??;
     Ok(tokio::fs::File::from_std(file))
+}
+
+/// The `charset` of a Content-Type.
+fn charset(content_type: &str) -> Option<String> {
+    let mut parameters = content_type.split(';').skip(1).filter_map(|parameter| parameter.split_once('='));
+    let (_, value) = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))?;
+    Some(value.trim().trim_matches('"').to_owned()).filter(|value| !value.is_empty())
 }
 
 fn is_redirect(status: u16) -> bool {

@@ -4,7 +4,9 @@
 //! [`rows`] reads pages a row at a time; [`RestSink`] pushes batches and finds the bad record in a refused one.
 
 mod auth;
+mod charset;
 mod client;
+mod page;
 mod pull;
 mod push;
 mod request;
@@ -15,6 +17,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod xml;
 
 pub use client::{Client, Shown};
 pub use pull::{KEY_SEPARATOR, PullSource, Reader, SharedWalk, Watch, waiting_row, walk_rules};

@@ -93,6 +93,8 @@ pub struct Answer {
     pub took: Duration,
     /// The media type it claims, lower case, without parameters.
     pub content_type: Option<String>,
+    /// The charset its Content-Type names.
+    pub charset: Option<String>,
     /// What it carries.
     pub body: Body,
     /// The `Location`, as it came.

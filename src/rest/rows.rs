@@ -1,15 +1,19 @@
-//! Reads JSON answers without ever holding one as a whole: rows stay raw bytes, handed on one at a time while the
-//! body streams in; memory is bounded by a row. What a row means is left to the callers.
+//! Reads answers without ever holding one as a whole: rows stay raw bytes, handed on one at a time while the body streams
+//! in; memory is bounded by a row. XML answers give the rows that the same answer in JSON would give, as far as XML can
+//! say them (xml.rs). What a row means is left to the callers.
 //!
 //! An answer that is no page says what it is instead: HTML, cut short, the platform's own error text.
 
+use super::charset;
 use super::said::{ERROR_FIELDS, error_in, shorten};
 use super::split::{SplitError, Splitter};
+use super::xml::read_xml;
+use crate::job::pull::XmlTypes;
 use crate::transfer::{Class, Failure};
 use crate::words::FieldPath;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use std::io::{BufRead, BufReader, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 
 /// What a page holds besides its rows.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -56,12 +60,35 @@ pub enum PageError {
         /// What is there.
         found: &'static str,
     },
+    /// It is something else, or breaks off being XML.
+    #[error("the answer is not XML ({reason}); it begins with `{begins}`")]
+    NotXml {
+        /// Its first characters.
+        begins: String,
+        /// What the parser said, with the position.
+        reason: String,
+    },
+    /// It says that it is written in a charset that isn't known.
+    #[error("the answer says that its charset is `{0}`, which isn't known")]
+    Charset(String),
+    /// It isn't written in its charset.
+    #[error("the answer can't be decoded: {0}")]
+    Undecodable(String),
     /// Reading the spooled body failed.
     #[error("the answer could not be read: {0}")]
-    Read(#[from] std::io::Error),
+    Read(#[source] io::Error),
     /// The one who takes the rows refused one.
     #[error(transparent)]
     Row(#[from] Failure),
+}
+
+impl From<io::Error> for PageError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::InvalidData => Self::Undecodable(error.to_string()),
+            _ => Self::Read(error),
+        }
+    }
 }
 
 impl From<PageError> for Failure {
@@ -74,42 +101,54 @@ impl From<PageError> for Failure {
     }
 }
 
-/// Reads one answer: hands each element of the array at `rows` (the empty path is the answer itself) to `on_row` as
-/// it comes, and picks the `wanted` fields in the same pass. Blocks while `body` does.
+/// How to read an answer.
+#[derive(Debug, Clone, Default)]
+pub struct Reading {
+    /// Where its rows are; the empty path is the answer itself.
+    pub rows: FieldPath,
+    /// The fields to pick besides.
+    pub wanted: Vec<FieldPath>,
+    /// What XML can't say of its rows.
+    pub xml: XmlTypes,
+}
+
+/// Reads one answer: hands each of its rows to `on_row` as it comes, and picks the wanted fields in the same pass. Blocks
+/// while `body` does. `charset` is what the answer's Content-Type says.
+///
+/// A body says itself what it is: `<` can't begin JSON, nor anything else XML, so a false Content-Type does no harm.
 ///
 /// Rows handed on before an error are no page: the caller drops them.
 pub fn read_page(
-    mut body: impl Read,
-    rows: &FieldPath,
-    wanted: &[FieldPath],
+    body: impl Read,
+    charset: Option<&str>,
+    reading: &Reading,
     mut on_row: impl FnMut(Box<RawValue>) -> Result<(), Failure>,
 ) -> Result<PageFacts, PageError> {
+    let mut body = charset::utf8(body, charset)?.map_err(PageError::Charset)?;
     let mut head = Vec::new();
     body.by_ref().take(128).read_to_end(&mut head)?;
-    if head.starts_with(b"\xEF\xBB\xBF") {
-        head.drain(..3);
-    }
     let begins: String = shorten(&String::from_utf8_lossy(&head)).chars().take(60).collect();
     if begins.is_empty() {
         return Err(PageError::Empty);
     }
+    let is_html =
+        ["<!doctype html", "<html"].iter().any(|html| begins.to_ascii_lowercase().starts_with(html));
     let body = BufReader::with_capacity(64 * 1024, Cursor::new(head).chain(body));
+    if begins.starts_with('<') && !is_html {
+        return read_xml(body, begins, reading, &mut on_row);
+    }
+    let Reading { rows, wanted, .. } = reading;
     let mut walk = Walk::new(Splitter::new(body), wanted.len());
     let root = Node { wanted: paths_of(wanted), rows: Some(rows.steps()), hint: None };
     let walked = walk.document(root, &mut on_row);
     let bytes = walk.json.bytes;
     walked.map_err(|stop| match stop {
         Stop::Row(failure) => PageError::Row(failure),
-        Stop::Split(SplitError::Io(error)) => PageError::Read(error),
+        Stop::Split(SplitError::Io(error)) => error.into(),
         Stop::Split(SplitError::CutShort) => PageError::CutShort { bytes },
         Stop::Split(SplitError::Syntax(reason)) => PageError::NotJson { begins, reason },
     })?;
-    match (walk.at_rows, error_in(&walk.hints)) {
-        (Some(ARRAY), error_hint) => Ok(PageFacts { found: walk.found, rows: walk.rows, error_hint }),
-        (_, Some(error)) => Err(PageError::Platform(error)),
-        (Some(found), None) => Err(PageError::NotRows { path: rows.clone(), found }),
-        (None, None) => Err(PageError::NoRows(rows.clone())),
-    }
+    walk.found.conclude(rows)
 }
 
 /// The fields of one raw row, in the order asked for; only these are parsed. A row that is no object has none.
@@ -121,10 +160,48 @@ pub fn fields_of(row: &RawValue, fields: &[FieldPath]) -> Vec<Option<Value>> {
         // A raw value was parsed when it was made; should this fail all the same, what it found stands.
         let _walked = walk.object(&node, false, &mut |_| Ok(()));
     }
-    walk.found
+    walk.found.wanted
 }
 
-const ARRAY: &str = "an array";
+pub(super) const ARRAY: &str = "an array";
+
+/// What a walk through a document has found so far.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) wanted: Vec<Option<Value>>,
+    /// What stands where the rows should be.
+    pub(super) at_rows: Option<&'static str>,
+    pub(super) rows: usize,
+    /// The top-level fields that may say that the answer is an error.
+    pub(super) hints: Map<String, Value>,
+}
+
+impl Found {
+    pub(super) fn nothing(wanted: usize) -> Self {
+        Self { wanted: vec![None; wanted], ..Self::default() }
+    }
+
+    /// Takes out of a value what is looked for there.
+    pub(super) fn pick(&mut self, node: &Node<'_>, value: Value) {
+        for (place, steps) in &node.wanted {
+            let found = steps.iter().try_fold(&value, |value, step| value.get(step));
+            self.wanted[*place] = found.cloned();
+        }
+        if let Some(name) = node.hint {
+            self.hints.insert(name.to_owned(), value);
+        }
+    }
+
+    /// Whether it was a page.
+    pub(super) fn conclude(self, rows: &FieldPath) -> Result<PageFacts, PageError> {
+        match (self.at_rows, error_in(&self.hints)) {
+            (Some(ARRAY), error_hint) => Ok(PageFacts { found: self.wanted, rows: self.rows, error_hint }),
+            (_, Some(error)) => Err(PageError::Platform(error)),
+            (Some(found), None) => Err(PageError::NotRows { path: rows.clone(), found }),
+            (None, None) => Err(PageError::NoRows(rows.clone())),
+        }
+    }
+}
 
 /// Why a walk ends early.
 enum Stop {
@@ -138,35 +215,30 @@ impl From<SplitError> for Stop {
     }
 }
 
-type OnRow<'a> = &'a mut dyn FnMut(Box<RawValue>) -> Result<(), Failure>;
+pub(super) type OnRow<'a> = &'a mut dyn FnMut(Box<RawValue>) -> Result<(), Failure>;
 
-/// A walk through a document and what it has found so far.
+/// A walk through a document.
 struct Walk<R> {
     json: Splitter<R>,
-    found: Vec<Option<Value>>,
-    /// What stands where the rows should be.
-    at_rows: Option<&'static str>,
-    rows: usize,
-    /// The top-level fields that may say that the answer is an error.
-    hints: Map<String, Value>,
+    found: Found,
 }
 
 /// What is looked for at one place of the document and below it.
-struct Node<'p> {
+pub(super) struct Node<'p> {
     /// The wanted fields by their place in `found`, with the steps left to them.
-    wanted: Vec<(usize, &'p [String])>,
+    pub(super) wanted: Vec<(usize, &'p [String])>,
     /// The steps left to the rows; none left means that this is the place.
-    rows: Option<&'p [String]>,
-    hint: Option<&'static str>,
+    pub(super) rows: Option<&'p [String]>,
+    pub(super) hint: Option<&'static str>,
 }
 
-fn paths_of(fields: &[FieldPath]) -> Vec<(usize, &[String])> {
+pub(super) fn paths_of(fields: &[FieldPath]) -> Vec<(usize, &[String])> {
     fields.iter().enumerate().map(|(place, path)| (place, path.steps())).collect()
 }
 
 impl<'p> Node<'p> {
     /// What is looked for in the value of this key.
-    fn below(&self, key: &str, is_root: bool) -> Self {
+    pub(super) fn below(&self, key: &str, is_root: bool) -> Self {
         let step =
             |steps: &'p [String]| steps.split_first().and_then(|(step, left)| (step == key).then_some(left));
         Self {
@@ -176,19 +248,19 @@ impl<'p> Node<'p> {
         }
     }
 
-    fn is_rows(&self) -> bool {
+    pub(super) fn is_rows(&self) -> bool {
         self.rows.is_some_and(<[String]>::is_empty)
     }
 
     /// Whether the value itself is asked for, and not only something in it.
-    fn is_value(&self) -> bool {
+    pub(super) fn is_value(&self) -> bool {
         self.hint.is_some() || self.wanted.iter().any(|(_, steps)| steps.is_empty())
     }
 }
 
 impl<R: BufRead> Walk<R> {
     fn new(json: Splitter<R>, wanted: usize) -> Self {
-        Self { json, found: vec![None; wanted], at_rows: None, rows: 0, hints: Map::new() }
+        Self { json, found: Found::nothing(wanted) }
     }
 
     fn document(&mut self, root: Node<'_>, on_row: OnRow<'_>) -> Result<(), Stop> {
@@ -202,7 +274,7 @@ impl<R: BufRead> Walk<R> {
     fn node(&mut self, node: &Node<'_>, is_root: bool, on_row: OnRow<'_>) -> Result<(), Stop> {
         let token = self.json.token()?;
         if node.is_rows() {
-            self.at_rows = Some(match token {
+            self.found.at_rows = Some(match token {
                 b'[' => ARRAY,
                 b'{' => "an object",
                 b'"' => "a text",
@@ -238,7 +310,7 @@ impl<R: BufRead> Walk<R> {
         while self.json.another(is_first, b']')? {
             is_first = false;
             let row = self.json.value()?;
-            self.rows += 1;
+            self.found.rows += 1;
             on_row(row).map_err(Stop::Row)?;
         }
         Ok(())
@@ -249,13 +321,7 @@ impl<R: BufRead> Walk<R> {
         let raw = self.json.value()?;
         let value: Value =
             serde_json::from_str(raw.get()).map_err(|error| SplitError::Syntax(error.to_string()))?;
-        for (place, steps) in &node.wanted {
-            let found = steps.iter().try_fold(&value, |value, step| value.get(step));
-            self.found[*place] = found.cloned();
-        }
-        if let Some(name) = node.hint {
-            self.hints.insert(name.to_owned(), value);
-        }
+        self.found.pick(node, value);
         Ok(())
     }
 }
@@ -274,9 +340,13 @@ mod tests {
         of.iter().map(|of| path(of)).collect()
     }
 
+    fn reading(rows: &str, wanted: &[&str]) -> Reading {
+        Reading { rows: path(rows), wanted: paths(wanted), xml: XmlTypes::default() }
+    }
+
     fn page(body: &str, rows: &str, wanted: &[&str]) -> Result<(Vec<String>, PageFacts), PageError> {
         let mut got = Vec::new();
-        let facts = read_page(body.as_bytes(), &path(rows), &paths(wanted), |row| {
+        let facts = read_page(body.as_bytes(), None, &reading(rows, wanted), |row| {
             got.push(row.get().to_owned());
             Ok(())
         })?;
@@ -384,7 +454,7 @@ mod tests {
             rows += 1;
             Err(Failure::new(Class::Stopped, "stop"))
         };
-        let failure = read_page("[1,2,3]".as_bytes(), &path(""), &[], refuse).unwrap_err();
+        let failure = read_page("[1,2,3]".as_bytes(), None, &reading("", &[]), refuse).unwrap_err();
         assert_eq!(Failure::from(failure), Failure::new(Class::Stopped, "stop"));
         assert_eq!(rows, 1);
     }
@@ -411,7 +481,7 @@ mod tests {
         }
         let endless = b"{\"data\":[0".chain(Endless(b",{\"id\":1}".iter().cycle()));
         let mut rows = 0;
-        let stopped = read_page(endless, &path("data"), &[], |_| {
+        let stopped = read_page(endless, None, &reading("data", &[]), |_| {
             rows += 1;
             if rows < 100_000 { Ok(()) } else { Err(Failure::new(Class::Stopped, "enough")) }
         });
@@ -455,8 +525,8 @@ mod tests {
             let document = json!({"a": beside, "b": {"c": beside, "rows": rows, "d": 1}, "e": {"f": beside}});
             let text = if pretty { format!("{document:#}") } else { document.to_string() };
             let mut got: Vec<Value> = Vec::new();
-            let wanted = paths(&["a", "b.c", "e.f", "b.rows.x"]);
-            let facts = read_page(Trickle(text.as_bytes(), few), &path("b.rows"), &wanted, |row| {
+            let reading = reading("b.rows", &["a", "b.c", "e.f", "b.rows.x"]);
+            let facts = read_page(Trickle(text.as_bytes(), few), None, &reading, |row| {
                 got.push(serde_json::from_str(row.get()).unwrap());
                 Ok(())
             });

@@ -22,7 +22,7 @@ mod fault;
 mod requests;
 mod wire;
 
-pub use b2market::{B2Market, Sort, Totals};
+pub use b2market::{Answers, B2Market, Format, Lists, Sort, Totals};
 pub use clock::Clock;
 pub use fault::{Fault, Hold};
 pub use one::One;

@@ -37,11 +37,13 @@ impl Platform {
         if self.down {
             return (503, json!({"error": "maintenance"}));
         }
-        let Some(client) = asked.path.strip_prefix("/api/clients/").filter(|rest| *rest != "synchronization") else {
+        let Some(client) = asked.path.strip_prefix("/api/clients/").filter(|rest| *rest != "synchronization")
+        else {
             let from = asked.number("startId");
             let page: Vec<_> = self.events.range(from..).take(self.page).collect();
             let next = page.last().map_or(from, |(id, _)| *id + 1);
-            let events: Vec<Value> = page.iter().map(|(_, client)| json!({"clientId": client, "type": "UPDATE"})).collect();
+            let events: Vec<Value> =
+                page.iter().map(|(_, client)| json!({"clientId": client, "type": "UPDATE"})).collect();
             return (200, json!({"nextId": self.next.clone().unwrap_or(json!(next)), "events": events}));
         };
         let client = client.replace("%3A", ":");
@@ -105,13 +107,23 @@ async fn a_follow_up_that_keeps_failing_is_parked_and_asked_for_again() {
         assert_eq!((scene.rows().await.as_str(), scene.watermark().await.as_deref()), ("a=one", Some("3")));
         let rejects = scene.rejects().await;
         let [parked] = rejects.as_slice() else { panic!("{rejects:?}") };
-        assert_eq!((parked.key.as_str(), parked.content.as_str()), ("b", r#"{"waiting":{"clientId":"b","type":"UPDATE"}}"#));
-        assert!(parked.reason.starts_with(&format!("waiting: GET /clients/b: {status}: no luck")), "{}", parked.reason);
+        assert_eq!(
+            (parked.key.as_str(), parked.content.as_str()),
+            ("b", r#"{"waiting":{"clientId":"b","type":"UPDATE"}}"#)
+        );
+        assert!(
+            parked.reason.starts_with(&format!("waiting: GET /clients/b: {status}: no luck")),
+            "{}",
+            parked.reason
+        );
 
         // Still broken: it waits on, and stands in nobody's way.
         platform.lock().unwrap().event(3, "c", "three");
         assert_eq!(scene.run().await.outcome, Outcome::Partial);
-        assert_eq!((scene.rows().await.as_str(), scene.watermark().await.as_deref()), ("a=one c=three", Some("4")));
+        assert_eq!(
+            (scene.rows().await.as_str(), scene.watermark().await.as_deref()),
+            ("a=one c=three", Some("4"))
+        );
         platform.lock().unwrap().broken.clear();
         scene.runs().await;
         assert_eq!(scene.rows().await, "a=one b=two c=three");
@@ -188,7 +200,11 @@ async fn an_event_that_became_visible_late_is_found_by_reading_the_last_ids_agai
     let again = scene.run().await;
     assert_eq!((again.counts.written, again.counts.unchanged), (1, 2));
     assert_eq!(scene.rows().await, "a=one b=two late=three");
-    assert_eq!(scene.of_rows("select distinct writes || '' from rows").await, "1", "nothing is written twice");
+    assert_eq!(
+        scene.of_rows("select distinct writes || '' from rows").await,
+        "1",
+        "nothing is written twice"
+    );
     assert_eq!(scene.watermark().await.as_deref(), Some("16"));
 }
 
@@ -206,7 +222,9 @@ each = { get = "/services/{id}", record = "service", gone-on = [404] }
         let revision = *told.lock().unwrap();
         match asked.path.as_str() {
             "/api/services" => (200, json!({"data": [{"id": "a", "v": 1}, {"id": "b", "v": revision}]})),
-            path => (200, json!({"service": {"id": path.rsplit('/').next(), "name": format!("v{revision}")}})),
+            path => {
+                (200, json!({"service": {"id": path.rsplit('/').next(), "name": format!("v{revision}")}}))
+            }
         }
     })
     .await;

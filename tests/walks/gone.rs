@@ -82,7 +82,8 @@ async fn a_failed_an_empty_and_an_unsure_read_are_never_absence() {
     scene.runs().await;
     *list.lock().unwrap() = (400, json!({}));
     assert_eq!(scene.run().await.outcome, Outcome::Failed);
-    *list.lock().unwrap() = (200, json!({"data": [{"id": "a", "name": "n"}, {"id": "b", "name": "n"}, {"name": "who?"}]}));
+    *list.lock().unwrap() =
+        (200, json!({"data": [{"id": "a", "name": "n"}, {"id": "b", "name": "n"}, {"name": "who?"}]}));
     assert_eq!(scene.run().await.outcome, Outcome::Partial);
     assert_eq!(scene.rows().await, "a=n b=n c=n");
 }
@@ -133,7 +134,11 @@ async fn the_first_run_after_a_sweeps_slot_walks_the_whole_list() {
     ] {
         scene.clock.set(utc(now));
         let ended = scene.run().await;
-        assert_eq!((ended.outcome, ended.counts.unchanged, ended.counts.written), (Outcome::Ok, 2, 0), "{now}");
+        assert_eq!(
+            (ended.outcome, ended.counts.unchanged, ended.counts.written),
+            (Outcome::Ok, 2, 0),
+            "{now}"
+        );
         assert_eq!(from(&scene), asked, "{now}");
     }
     // Only sweeps say what is gone.

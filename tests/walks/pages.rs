@@ -30,7 +30,11 @@ fn linked(asked: &Asked, next: impl Fn(u64) -> Value) -> (u16, Value) {
 async fn links_are_followed_by_their_page_parameter_alone() {
     let scene = Scene::new(LINKED, "", |asked| {
         linked(asked, |page| {
-            if page < 3 { json!(format!("/api/orders?size=9&token=x&page={}", page + 1)) } else { Value::Null }
+            if page < 3 {
+                json!(format!("/api/orders?size=9&token=x&page={}", page + 1))
+            } else {
+                Value::Null
+            }
         })
     })
     .await;
@@ -186,9 +190,16 @@ async fn a_record_from_the_future_is_delivered_told_and_does_not_drag_the_waterm
     let ended = scene.run().await;
     assert_eq!(ended.outcome, Outcome::Ok);
     let message = ended.message.unwrap();
-    assert!(message.contains("1 records are dated after the platform's own clock, the latest 2027-01-01"), "{message}");
+    assert!(
+        message.contains("1 records are dated after the platform's own clock, the latest 2027-01-01"),
+        "{message}"
+    );
     assert_eq!(scene.rows().await, "r01=n1 r02=n2");
-    assert_eq!(scene.watermark().await.as_deref(), Some("2026-03-02T11:59:00Z"), "the server's clock less settle");
+    assert_eq!(
+        scene.watermark().await.as_deref(),
+        Some("2026-03-02T11:59:00Z"),
+        "the server's clock less settle"
+    );
 }
 
 #[tokio::test]
@@ -269,7 +280,8 @@ async fn a_backfill_that_was_cut_off_goes_on_at_its_page() {
     assert_eq!(scene.backfill(stretch.0, stretch.1).await.outcome, Outcome::Failed);
     assert_eq!(scene.asked().len(), 3);
     assert_eq!(scene.backfill(stretch.0, stretch.1).await.outcome, Outcome::Ok);
-    let pages: Vec<String> = scene.asked().iter().map(|asked| asked.split("page=").nth(1).unwrap().to_owned()).collect();
+    let pages: Vec<String> =
+        scene.asked().iter().map(|asked| asked.split("page=").nth(1).unwrap().to_owned()).collect();
     assert_eq!(pages, ["3", "1", "2", "3"], "the rest, and a pass that proves it");
     assert_eq!(scene.watermark().await, None);
 }

@@ -26,7 +26,7 @@ fn the_shipped_schedules_name_every_row_of_their_platforms() {
         .map(|job| {
             let when = match &job.trigger {
                 Trigger::Timetable(timetable) => timetable.describe(),
-                Trigger::Initial => "initial".to_owned(),
+                Trigger::Initial(_) => "initial".to_owned(),
                 Trigger::After(parents) => format!("after {}", parents[0]),
                 Trigger::Manual => "manual".to_owned(),
             };

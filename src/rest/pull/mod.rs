@@ -10,11 +10,11 @@ use super::{Client, Request, expand_path};
 use crate::clock::SharedClock;
 use crate::job::pull::{NextKind, Told};
 use crate::job::{Pages, Pull};
-use crate::transfer::{Chunk, Class, Failure, Progress, Record, Source};
-use crate::watermark::{Cursor, CursorFormat, Feed, PageFacts, Position, Steps, Walk, WalkRules};
+use crate::transfer::{Chunk, Class, Failure, Record, Source};
+use crate::watermark::{Broken, Cursor, CursorFormat, Feed, PageFacts, Position, Steps, Walk, WalkRules};
 use crate::words::Template;
 use futures_util::future::BoxFuture;
-use page::Page;
+use page::ListPage;
 use reqwest::Url;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -80,6 +80,8 @@ pub struct PullSource {
     waiting: BTreeMap<String, Record>,
     /// The request of the page at hand.
     asked: Option<Request>,
+    /// The page at hand, while it has rows to hand on.
+    open: Option<ListPage>,
     watch: Option<Watch>,
     turns: Arc<tokio::sync::Mutex<()>>,
     turn: Option<tokio::sync::OwnedMutexGuard<()>>,
@@ -104,6 +106,7 @@ impl PullSource {
             until: None,
             waiting: BTreeMap::new(),
             asked: None,
+            open: None,
             watch: None,
             turns,
             turn: None,
@@ -157,52 +160,50 @@ impl PullSource {
     }
 
     async fn next_chunk(&mut self) -> Result<Option<Chunk>, Failure> {
-        // Given back and taken again: who waits has its turn now.
-        self.turn = None;
-        self.turn = Some(Arc::clone(&self.turns).lock_owned().await);
-        let Some((request, at)) = self.ask()? else { return Ok(self.waiting_chunk()) };
-        let page = self.read(&request, at.clone()).await?;
-        self.asked = Some(request.clone());
-        let mut chunk = page.chunk;
-        let rows = (chunk.records.len() + chunk.rejected.len()) as u64;
-        if let (Some(watch), Reader::Walk(walk)) = (&self.watch, &self.reader) {
-            watch(&page.facts, walk.with(|walk| walk.pages()) + 1, rows);
-        }
-        chunk.progress = Some(match &mut self.reader {
-            Reader::Walk(_) => Progress::Page(page.facts),
-            Reader::Feed(feed) => {
-                let reached = feed.page(page.next_id, rows).map_err(|broken| {
-                    Failure::new(Class::Answer, format!("{}, {at}: {broken}", request.shown()))
-                })?;
-                Progress::Feed { reached }
+        let mut open = match self.open.take() {
+            Some(open) => open,
+            None => {
+                // Given back and taken again: who waits has its turn now.
+                self.turn = None;
+                self.turn = Some(Arc::clone(&self.turns).lock_owned().await);
+                let Some((request, at)) = self.ask()? else { return Ok(self.waiting_chunk()) };
+                self.open(request, at).await?
             }
-        });
+        };
+        let chunk = open.window().await.map_err(|failure| open.located(failure))?;
+        if chunk.progress.is_none() {
+            self.open = Some(open);
+        }
         Ok(Some(chunk))
     }
 
     fn waiting_chunk(&mut self) -> Option<Chunk> {
         let waiting = std::mem::take(&mut self.waiting);
-        (!waiting.is_empty()).then(|| Chunk { records: waiting.into_values().collect(), ..Chunk::default() })
+        (!waiting.is_empty())
+            .then(|| Chunk { records: waiting.into_values().collect(), ..Chunk::default() })
     }
 
-    async fn read(&self, request: &Request, at: String) -> Result<Page, Failure> {
-        let asked = request.shown();
-        let place = at.clone();
-        let at_page = |Failure { class, message }: Failure| {
-            let rest = message.strip_prefix(&asked).map_or_else(|| format!(": {message}"), str::to_owned);
-            Failure::new(class, format!("{asked}, {place}{rest}"))
-        };
-        let answer = self.client.call(request).await.map_err(at_page)?;
+    async fn open(&mut self, request: Request, at: String) -> Result<ListPage, Failure> {
+        let shown = request.shown();
+        let located = |failure| page::located(&shown, &at, failure);
+        let answer = self.client.call(&request).await.map_err(located)?;
         if !answer.is_success() {
-            return Err(at_page(answer.refusal()));
+            return Err(located(answer.refusal()));
         }
-        let address = self.client.address(request).map_err(|error| Failure::new(Class::Config, error))?;
-        let (pull, now) = (Arc::clone(&self.pull), self.clock.now());
-        let page = tokio::task::spawn_blocking(move || page::read(&pull, answer, &address, &at, now))
+        let address = self.client.address(&request).map_err(|error| Failure::new(Class::Config, error))?;
+        let now = self.clock.now();
+        let mut page = ListPage::open(&self.pull, answer, &address, (shown.clone(), at.clone()), now)
             .await
-            .map_err(|error| Failure::new(Class::Answer, format!("reading it broke off: {error}")))
-            .flatten();
-        page.map_err(at_page)
+            .map_err(located)?;
+        self.asked = Some(request);
+        if let (Some(watch), Reader::Walk(walk)) = (&self.watch, &self.reader) {
+            watch(&page.facts, walk.with(|walk| walk.pages()) + 1, page.rows);
+        }
+        if let Reader::Feed(feed) = &mut self.reader {
+            let broken = |broken: Broken| located(Failure::new(Class::Answer, broken.to_string()));
+            page.reached = Some(feed.page(page.next_id, page.rows).map_err(broken)?);
+        }
+        Ok(page)
     }
 
     /// What a position is, in an operator's words.

@@ -215,7 +215,9 @@ async fn a_body_above_the_limit_is_refused_also_when_it_hides_in_gzip() {
     let client = client(&RestConnection { max_body: 1_000_000, ..connection(&server.url) });
     for path in ["/gzip", "/plain"] {
         let failure = client.call(&get(path)).await.unwrap_err();
-        let message = format!("GET {path}: the answer is larger than `max-body`, 1000000 bytes");
+        let message = format!(
+            "GET {path}: the answer is larger than 1000000 bytes: ask for smaller pages, or raise `max-body` of the connection"
+        );
         assert_eq!((failure.class, failure.message), (Class::Config, message));
     }
     assert_eq!(client.requests_sent(), 2, "it would be as large again");

@@ -7,6 +7,7 @@ mod login;
 mod order;
 mod orders;
 mod routes;
+mod xml;
 
 use super::lock;
 use super::wire::{ServerThread, Wire, WireOptions};
@@ -40,6 +41,8 @@ pub struct Options {
     pub sort: Sort,
     /// What its pagination block says.
     pub totals: Totals,
+    /// How its lists are written.
+    pub answers: Answers,
     /// Whether `getOrder` answers an unknown id with 404; otherwise with an empty list.
     pub unknown_id_is_404: bool,
 }
@@ -56,6 +59,7 @@ impl Default for Options {
             max_page_size: 100,
             sort: Sort::UpdatedAscending,
             totals: Totals::Exact,
+            answers: Answers::default(),
             unknown_id_is_404: false,
         }
     }
@@ -83,6 +87,40 @@ pub enum Totals {
     Missing,
 }
 
+/// How lists of orders are written on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Answers {
+    /// JSON or XML.
+    pub format: Format,
+    /// Whether a byte order mark comes first; only UTF-8 has one here.
+    pub mark: bool,
+    /// The charset, by a name that browsers know; UTF-8 where there is none.
+    pub charset: Option<&'static str>,
+    /// Whether they are compressed for those who take that.
+    pub gzip: bool,
+    /// The time between two thirds of a body.
+    pub pause: Duration,
+}
+
+/// What lists of orders are written in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Format {
+    /// JSON.
+    #[default]
+    Json,
+    /// XML.
+    Xml(Lists),
+}
+
+/// How lists within an order are written in XML.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lists {
+    /// `<lines><item>…</item><item>…</item></lines>`
+    Wrapped,
+    /// `<lines>…</lines><lines>…</lines>`
+    Bare,
+}
+
 /// A running B2Market. Clones are handles to the same one; it stops with the last of them.
 #[derive(Debug, Clone)]
 pub struct B2Market {
@@ -106,10 +144,11 @@ struct State {
     max_page_size: usize,
     sort: Sort,
     totals: Totals,
+    answers: Answers,
     hooks: Vec<(usize, Hook)>,
     every_page: Option<EveryPage>,
-    /// The `data` of each answer to `updatedFrom`, if they are kept.
-    answers: Option<Vec<String>>,
+    /// The `data` of each answer to `updatedFrom`, if it is kept.
+    kept: Option<Vec<String>>,
 }
 
 type Hook = Box<dyn FnOnce(&B2Market) + Send>;
@@ -138,9 +177,10 @@ impl B2Market {
                 max_page_size: options.max_page_size.max(1),
                 sort: options.sort,
                 totals: options.totals,
+                answers: options.answers,
                 hooks: Vec::new(),
                 every_page: None,
-                answers: None,
+                kept: None,
             }),
         });
         let inside = Self { wire, platform, thread: None };
@@ -285,6 +325,11 @@ impl B2Market {
         lock(&self.platform.state).totals = totals;
     }
 
+    /// Changes how lists are written.
+    pub fn set_answers(&self, answers: Answers) {
+        lock(&self.platform.state).answers = answers;
+    }
+
     /// Calls `hook` once, after page `page` of `updatedFrom` was read and before it is answered: what it changes is
     /// not on this page and may be on the next.
     pub fn after_page(&self, page: usize, hook: impl FnOnce(&Self) + Send + 'static) {
@@ -306,7 +351,7 @@ impl B2Market {
     /// The rows of each answer to `updatedFrom` since this was last asked, oldest first, whether or not the answer
     /// reached anybody. The first time there is none: from then on they are kept.
     pub fn take_answers(&self) -> Vec<Vec<Value>> {
-        let kept = lock(&self.platform.state).answers.replace(Vec::new()).unwrap_or_default();
+        let kept = lock(&self.platform.state).kept.replace(Vec::new()).unwrap_or_default();
         kept.iter().map(|data| serde_json::from_str(data).unwrap_or_default()).collect()
     }
 
@@ -319,7 +364,7 @@ impl B2Market {
         state.tokens.clear();
         state.hooks.clear();
         state.every_page = None;
-        state.answers = None;
+        state.kept = None;
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Orders) -> T) -> T {

@@ -2,14 +2,22 @@
 
 use super::super::lock;
 use super::orders::Page;
-use super::{B2Market, Totals};
+use super::{Answers, B2Market, Format, Totals, xml};
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use chrono::NaiveDateTime;
+use encoding_rs::Encoding;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
+use std::convert::Infallible;
+use std::io::Write as _;
+use std::time::Duration;
 
 const DATE_FORMAT: &str = "%Y-%m-%d %H:%M:%S";
 
@@ -79,10 +87,10 @@ async fn updated_from(
         let walk = Walk::read(&query, state.max_page_size)?;
         let sort = state.sort;
         let page = state.orders.updated_from(from, &statuses, sort, walk.skip(), walk.size);
-        let answer = walk.answer("/api/Order/updatedFrom", &query, &page, state.totals);
+        let answer = walk.answer("/api/Order/updatedFrom", &query, &page, &state, &headers);
         let hooks: Vec<_> = state.hooks.extract_if(.., |(page, _)| *page == walk.page).collect();
-        if let Some(answers) = &mut state.answers {
-            answers.push(page.data);
+        if let Some(kept) = &mut state.kept {
+            kept.push(page.data);
         }
         (answer, hooks, state.every_page.clone())
     };
@@ -111,7 +119,7 @@ async fn get_order(
     if page.total == 0 && platform.platform.unknown_id_is_404 && param(&query, "id").is_some() {
         return Err(Refusal(StatusCode::NOT_FOUND, "Order not found".to_owned()));
     }
-    Ok(walk.answer("/api/Order/getOrder", &query, &page, state.totals))
+    Ok(walk.answer("/api/Order/getOrder", &query, &page, &state, &headers))
 }
 
 /// An expired token is answered like a false one: with 403 (B2Market contract §2).
@@ -150,7 +158,15 @@ impl Walk {
         (self.page - 1).saturating_mul(self.size)
     }
 
-    fn answer(&self, path: &str, query: &[(String, String)], page: &Page, totals: Totals) -> Response {
+    fn answer(
+        &self,
+        path: &str,
+        query: &[(String, String)],
+        page: &Page,
+        state: &super::State,
+        headers: &HeaderMap,
+    ) -> Response {
+        let (totals, answers) = (state.totals, state.answers);
         let items = page.total + usize::from(totals == Totals::OneTooHigh);
         let pages = items.div_ceil(self.size);
         let next = (self.page < pages).then(|| next_url(path, query, self.page + 1));
@@ -167,9 +183,61 @@ impl Walk {
             fields.remove("totalItems");
             fields.remove("totalPages");
         }
-        let body = format!(r#"{{"data":{},"pagination":{pagination}}}"#, page.data);
-        ([(header::CONTENT_TYPE, "application/json")], body).into_response()
+        let charset = answers.charset.unwrap_or("UTF-8");
+        let (media_type, text) = match answers.format {
+            Format::Json => {
+                ("application/json", format!(r#"{{"data":{},"pagination":{pagination}}}"#, page.data))
+            }
+            Format::Xml(lists) => {
+                let rows: Vec<Value> = serde_json::from_str(&page.data).unwrap_or_default();
+                ("application/xml", xml::document(&rows, &pagination, lists, charset))
+            }
+        };
+        let takes_gzip = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+        let gzip = answers.gzip && takes_gzip.is_some_and(|value| value.contains("gzip"));
+        let body = encoded(&text, answers, gzip);
+        let content_type = match answers.charset {
+            Some(charset) => format!("{media_type}; charset={charset}"),
+            None => media_type.to_owned(),
+        };
+        let mut response = Response::new(slowly(body, answers.pause));
+        if let Ok(content_type) = HeaderValue::from_str(&content_type) {
+            response.headers_mut().insert(header::CONTENT_TYPE, content_type);
+        }
+        if gzip {
+            response.headers_mut().insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        }
+        response
     }
+}
+
+fn encoded(text: &str, answers: Answers, gzip: bool) -> Vec<u8> {
+    let encoding = answers.charset.and_then(|name| Encoding::for_label(name.as_bytes()));
+    let mut body = if answers.mark { "\u{FEFF}".as_bytes().to_vec() } else { Vec::new() };
+    match encoding {
+        Some(encoding) => body.extend_from_slice(&encoding.encode(text).0),
+        None => body.extend_from_slice(text.as_bytes()),
+    }
+    if !gzip {
+        return body;
+    }
+    let mut packed = GzEncoder::new(Vec::new(), Compression::fast());
+    // Writing to memory can't fail.
+    let _ = packed.write_all(&body);
+    packed.finish().unwrap_or_default()
+}
+
+/// The body in three pieces with pauses between them.
+fn slowly(body: Vec<u8>, pause: Duration) -> Body {
+    if pause.is_zero() {
+        return Body::from(body);
+    }
+    let third = body.len().div_ceil(3).max(1);
+    let pieces: Vec<Vec<u8>> = body.chunks(third).map(<[u8]>::to_vec).collect();
+    Body::from_stream(stream::iter(pieces).then(move |piece| async move {
+        tokio::time::sleep(pause).await;
+        Ok::<_, Infallible>(piece)
+    }))
 }
 
 fn next_url(path: &str, query: &[(String, String)], page: usize) -> String {

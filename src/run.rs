@@ -239,25 +239,4 @@ impl Entry {
             Self::Range(range) => &range.job,
         }
     }
-
-    /// What it means for a job that follows this one: no slot that runs, no slot that follows.
-    #[must_use]
-    pub fn for_child(&self, child: &JobName) -> Option<Self> {
-        match self {
-            Self::Skipped { slot, .. } => {
-                let reason = format!("its parent {} was skipped", slot.job);
-                Some(Self::skipped(child, slot.at, Cause::After, &reason))
-            }
-            Self::Interrupted { slot } => {
-                let reason = format!("its parent {} was interrupted", slot.job);
-                Some(Self::skipped(child, slot.at, Cause::After, &reason))
-            }
-            Self::Range(range) => {
-                let reason = format!("its parent {} was {}", range.job, range.outcome);
-                let outcome = Outcome::Skipped;
-                Some(Self::Range(SlotRange { job: child.clone(), outcome, reason, ..range.clone() }))
-            }
-            _ => None,
-        }
-    }
 }

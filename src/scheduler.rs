@@ -6,15 +6,15 @@ use crate::clock::SharedClock;
 use crate::crash;
 use crate::job::Job;
 use crate::planner::{JobFacts, Plan, Planner, Refusal};
-use crate::run::{Cause, Counts, Entry, Outcome, Slot};
+use crate::run::{Cause, Counts, Entry, Outcome, RunId, Slot};
 use crate::runner::{Ended, Perform};
 use crate::schedule::splay_of;
-use crate::state::{Claim, Claimed, Closing, Coordinator, LedgerBatch, Token};
+use crate::state::{Claim, Claimed, Closing, Coordinator, LedgerBatch, StateError, Token};
 use crate::telemetry;
 use crate::words::JobName;
 use chrono::{DateTime, TimeDelta, Utc};
 use metrics::{counter, histogram};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,6 +23,8 @@ use tokio::time::Instant;
 
 /// The longest sleep: a step of the clock is seen within it.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// How many commands may wait for their turn.
+const COMMANDS: usize = 64;
 /// How long a run that was told to stop may take to do so.
 const LAST_CALL: Duration = Duration::from_secs(3);
 
@@ -96,9 +98,6 @@ impl SchedulerHandle {
     }
 }
 
-/// Somebody waits to hear how a run ended.
-type Told = (oneshot::Sender<Ended>, Ended);
-
 /// Waits, claims, starts, joins.
 pub struct Scheduler {
     planner: Planner,
@@ -111,8 +110,10 @@ pub struct Scheduler {
     /// Runs by task, so that one that panics still closes its slot.
     tasks: HashMap<tokio::task::Id, Token>,
     waiters: HashMap<Slot, oneshot::Sender<Ended>>,
-    /// Batches still to be written, in order; nothing overtakes. With each, who is told once it is written.
-    unwritten: VecDeque<(LedgerBatch, Option<Told>)>,
+    /// Everything that is still to be written; nothing overtakes.
+    unwritten: LedgerBatch,
+    /// Who is told how a run ended once that is written.
+    told: Vec<(oneshot::Sender<Ended>, Ended)>,
     stuck: Option<String>,
     stop_runs: watch::Sender<bool>,
 }
@@ -127,7 +128,7 @@ impl Scheduler {
         perform: Arc<dyn Perform>,
         clock: SharedClock,
     ) -> (Self, SchedulerHandle) {
-        let (sender, commands) = mpsc::channel(64);
+        let (sender, commands) = mpsc::channel(COMMANDS);
         let (planner, plan) = Planner::start(jobs, facts, clock.now());
         let mut scheduler = Self {
             planner,
@@ -139,7 +140,8 @@ impl Scheduler {
             runs: JoinSet::new(),
             tasks: HashMap::new(),
             waiters: HashMap::new(),
-            unwritten: VecDeque::new(),
+            unwritten: LedgerBatch::default(),
+            told: Vec::new(),
             stuck: None,
             stop_runs: watch::Sender::new(false),
         };
@@ -150,8 +152,7 @@ impl Scheduler {
     /// Runs until `shutdown` turns true; then waits `drain` for running jobs, and cuts off what still runs.
     pub async fn run(mut self, mut shutdown: watch::Receiver<bool>, drain: Duration) {
         loop {
-            let plan = self.planner.on_timer(self.clock.now());
-            self.take(plan);
+            self.decide();
             self.write().await;
             let wake = self.sleep_until();
             tokio::select! {
@@ -160,16 +161,38 @@ impl Scheduler {
                     drop(changed);
                     break;
                 }
-                Some(joined) = self.runs.join_next_with_id() => self.joined(joined),
-                Some(command) = self.commands.recv() => self.obey(command),
+                () = self.event() => {}
                 () = tokio::time::sleep_until(wake) => {}
             }
         }
         self.drain(drain).await;
     }
 
+    /// Waits for a run to end or a command to come, and takes everything else of the kind that is ready with it: what
+    /// happens in one turn costs one flush.
+    async fn event(&mut self) {
+        tokio::select! {
+            biased;
+            Some(joined) = self.runs.join_next_with_id() => self.joined(joined),
+            Some(command) = self.commands.recv() => self.obey(command),
+            else => std::future::pending().await,
+        }
+        while let Some(joined) = self.runs.try_join_next_with_id() {
+            self.joined(joined);
+        }
+        // No more than fit in the queue: who asks without pause must not stop the clock.
+        for _ in 0..COMMANDS {
+            let Ok(command) = self.commands.try_recv() else { break };
+            self.obey(command);
+        }
+    }
+
     async fn drain(mut self, drain: Duration) {
         self.planner.stop();
+        // What could not be claimed until now is left to the next process.
+        for Claim { slot, cause } in std::mem::take(&mut self.unwritten.claims) {
+            self.unwritten.entries.push(Entry::Pending { slot, cause });
+        }
         let running = self.runs.len();
         if running > 0 {
             tracing::info!(running, drain_seconds = drain.as_secs(), "waiting for running jobs to end");
@@ -183,28 +206,27 @@ impl Scheduler {
             self.join_until(Instant::now() + LAST_CALL).await;
         }
         self.write().await;
-        if !self.unwritten.is_empty() {
+        if !is_empty(&self.unwritten) {
             tracing::error!(
                 "the ledger could not be written at the end; the next start will see interrupted slots"
             );
         }
     }
 
+    /// Who asks meanwhile is answered; nothing starts any more.
     async fn join_until(&mut self, until: Instant) {
         while !self.runs.is_empty() {
-            tokio::select! {
-                Some(joined) = self.runs.join_next_with_id() => self.joined(joined),
-                // Who asks how it is doing meanwhile is not left waiting for the end.
-                Some(command) = self.commands.recv() => self.obey(command),
-                () = tokio::time::sleep_until(until) => return,
-            }
+            let event = tokio::time::timeout_at(until, self.event()).await;
             self.write().await;
+            if event.is_err() {
+                return;
+            }
         }
     }
 
     fn sleep_until(&self) -> Instant {
         let longest = Instant::now() + LONGEST_SLEEP;
-        if !self.unwritten.is_empty() {
+        if self.stuck.is_some() {
             return longest;
         }
         let Some(wake) = self.planner.wake() else { return longest };
@@ -212,13 +234,20 @@ impl Scheduler {
         longest.min(Instant::now() + until)
     }
 
-    /// Queues what a plan says.
-    fn take(&mut self, plan: Plan) {
-        self.queue(plan, Vec::new(), None);
+    /// Has the planner decide what is due. While nothing can be written down nothing is decided: what comes due then is
+    /// late once it can be.
+    fn decide(&mut self) {
+        let now = self.clock.now();
+        if self.stuck.is_some() {
+            self.planner.hold(now);
+        } else {
+            let plan = self.planner.on_timer(now);
+            self.take(plan);
+        }
     }
 
-    /// Queues what a plan says, with the closings that belong into the same batch.
-    fn queue(&mut self, plan: Plan, closings: Vec<Closing>, told: Option<Told>) {
+    /// Queues what a plan says.
+    fn take(&mut self, plan: Plan) {
         if let Some(step) = plan.clock_step {
             let direction = if step < TimeDelta::zero() { "back" } else { "forward" };
             counter!(telemetry::CLOCK_STEPS, "direction" => direction).increment(1);
@@ -227,36 +256,37 @@ impl Scheduler {
                 "the clock stepped, or the process stood still"
             );
         }
-        if plan.entries.is_empty() && plan.starts.is_empty() && closings.is_empty() {
-            return;
-        }
-        let claims =
-            plan.starts.into_iter().map(|start| Claim { slot: start.slot, cause: start.cause }).collect();
-        self.unwritten.push_back((LedgerBatch { closings, entries: plan.entries, claims }, told));
+        let claims = plan.starts.into_iter().map(|start| Claim { slot: start.slot, cause: start.cause });
+        self.unwritten.entries.extend(plan.entries);
+        self.unwritten.claims.extend(claims);
     }
 
-    /// Writes what is queued and starts what was claimed.
+    /// Writes what is queued, in one batch, and starts what was claimed. Refused claims may let others start.
     async fn write(&mut self) {
-        while let Some((batch, _)) = self.unwritten.front() {
-            let (claims, closes) = (!batch.claims.is_empty(), !batch.closings.is_empty());
+        while !is_empty(&self.unwritten) {
+            let LedgerBatch { closings, claims, .. } = &self.unwritten;
+            let (closes, claims) = (!closings.is_empty(), !claims.is_empty());
             at(closes, "before-close").await;
             at(claims, "before-claim").await;
-            match self.coordinator.write(batch.clone()).await {
+            match self.coordinator.write(self.unwritten.clone()).await {
                 Ok(claimed) => {
                     at(closes, "after-close").await;
                     at(claims, "after-claim").await;
                     if self.stuck.take().is_some() {
                         tracing::info!("the ledger can be written again");
                     }
-                    let Some((batch, told)) = self.unwritten.pop_front() else { return };
-                    if let Some((waiter, ended)) = told {
+                    let LedgerBatch { entries, claims, .. } = std::mem::take(&mut self.unwritten);
+                    for (waiter, ended) in self.told.drain(..) {
                         // Nobody may be waiting any more; that is their choice.
                         waiter.send(ended).unwrap_or_default();
                     }
-                    count_slots(&batch.entries);
-                    for (claim, claimed) in batch.claims.into_iter().zip(claimed) {
+                    count_slots(&entries);
+                    for (claim, claimed) in claims.into_iter().zip(claimed) {
                         self.claimed(claim, claimed);
                     }
+                }
+                Err(StateError::Fenced { slot, run }) if self.forget_closing(&slot, run) => {
+                    tracing::error!(%slot, %run, "the slot was taken from its run; the run's end is not written down");
                 }
                 Err(error) => {
                     if self.stuck.is_none() {
@@ -269,13 +299,22 @@ impl Scheduler {
         }
     }
 
+    /// Drops the closing of a run that has lost its slot, lest it keep everything else from being written. Says whether
+    /// there was one.
+    fn forget_closing(&mut self, slot: &Slot, run: RunId) -> bool {
+        let before = self.unwritten.closings.len();
+        self.unwritten.closings.retain(|closing| closing.token.run != run || closing.token.slot != *slot);
+        self.unwritten.closings.len() < before
+    }
+
     fn claimed(&mut self, claim: Claim, claimed: Claimed) {
         let token = match claimed {
             Claimed::Granted(token) => token,
             Claimed::Refused(why) => {
                 tracing::debug!(slot = %claim.slot, %why, "not run again");
                 self.waiters.remove(&claim.slot);
-                self.planner.on_refused(&claim.slot);
+                let plan = self.planner.on_refused(&claim.slot, claim.cause, self.clock.now());
+                self.take(plan);
                 return;
             }
         };
@@ -292,7 +331,8 @@ impl Scheduler {
             (Cause::Due, Some(timetable)) => splay_of(job.name.as_str(), timetable.spec().splay),
             _ => Duration::ZERO,
         };
-        let run = self.perform.perform(job, token.clone(), self.stop_runs.subscribe());
+        let perform = Arc::clone(&self.perform);
+        let claimed = token.clone();
         let mut stop = self.stop_runs.subscribe();
         let run = async move {
             crash::point("at-start").await;
@@ -305,7 +345,7 @@ impl Scheduler {
                     }
                 }
             }
-            run.await
+            perform.perform(job, claimed, stop).await
         };
         let task = {
             let token = token.clone();
@@ -344,11 +384,15 @@ impl Scheduler {
         let now = self.clock.now();
         let plan = self.planner.on_finished(&token.slot, ended.outcome, token.attempt, now);
         let told = self.waiters.remove(&token.slot).map(|waiter| (waiter, ended.clone()));
+        self.told.extend(told);
         let Ended { outcome, counts, message } = ended;
-        self.queue(plan, vec![Closing { token, outcome, counts, message }], told);
+        self.unwritten.closings.push(Closing { token, outcome, counts, message });
+        self.take(plan);
     }
 
     fn obey(&mut self, command: Command) {
+        // What came due before the command is decided before it.
+        self.decide();
         let now = self.clock.now();
         // Who asked may have gone away meanwhile; the command holds all the same.
         match command {
@@ -366,11 +410,13 @@ impl Scheduler {
                 reply.send(answer).unwrap_or_default();
             }
             Command::Pause { job, reason, reply } => {
-                self.planner.pause(&job, &reason);
+                let plan = self.planner.pause(&job, &reason, now);
+                self.take(plan);
                 reply.send(()).unwrap_or_default();
             }
             Command::Resume { job, reply } => {
-                self.planner.resume(&job);
+                let plan = self.planner.resume(&job, now);
+                self.take(plan);
                 reply.send(()).unwrap_or_default();
             }
             Command::Replace { jobs, facts, reply } => {
@@ -398,6 +444,10 @@ async fn at(concerned: bool, moment: &str) {
     if concerned {
         crash::point(moment).await;
     }
+}
+
+fn is_empty(batch: &LedgerBatch) -> bool {
+    batch.closings.is_empty() && batch.entries.is_empty() && batch.claims.is_empty()
 }
 
 fn count_run(job: &JobName, ended: &Ended) {

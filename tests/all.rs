@@ -1,12 +1,5 @@
 //! All integration tests in one binary; each file keeps one promise.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "all of this is test code; the lint knows only the functions marked as tests"
-)]
-
 mod commands;
 mod daemon;
 mod dry_run;
@@ -15,8 +8,11 @@ mod housekeeping;
 mod kills;
 mod layers;
 mod plan;
+mod planner;
 mod pull;
 mod push;
+mod scheduler;
 mod seeds;
 mod support;
 mod unit_file;
+mod walks;

@@ -6,6 +6,7 @@ use super::output::{Exit, Stop, json_line, offset, say};
 use super::place::{Place, job};
 use crate::job::{Job, Trigger};
 use crate::schedule::{Slots, Timetable};
+use crate::words::JobName;
 use chrono::{DateTime, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, TimeZone as _, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
@@ -56,13 +57,15 @@ pub(super) fn next(
 pub(super) fn when(job: &Job) -> String {
     match &job.trigger {
         Trigger::Timetable(timetable) => timetable.describe(),
-        Trigger::Initial => "once, on the first import".to_owned(),
-        Trigger::After(parents) => {
-            let parents: Vec<&str> = parents.iter().map(|parent| parent.as_str()).collect();
-            format!("after {}", parents.join(", "))
-        }
+        Trigger::Initial(parents) if parents.is_empty() => "once, on the first import".to_owned(),
+        Trigger::Initial(parents) => format!("once, on the first import, after that of {}", list(parents)),
+        Trigger::After(parents) => format!("after {}", list(parents)),
         Trigger::Manual => "when a person asks for it".to_owned(),
     }
+}
+
+fn list(jobs: &[JobName]) -> String {
+    jobs.iter().map(JobName::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// The slots of one job, or of an expression.

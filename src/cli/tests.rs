@@ -2,8 +2,8 @@
 
 use super::args::Cli;
 use super::output::{Exit, Stop};
-use super::perform_talking;
 use super::place::Place;
+use super::{perform, perform_talking};
 use crate::admin::control::{Condition, Readiness};
 use crate::admin::tests::{Scripted, on_socket};
 use crate::clock::SystemClock;
@@ -107,7 +107,13 @@ async fn a_running_daemon_is_asked_and_its_refusal_is_exit_1() {
     printed(state.path(), &["reload"]).await;
     assert_eq!(
         control.heard(),
-        ["set one-stocks 1774746000000", "drop one-stocks None", "trigger one-stocks Yes No", "reload"]
+        [
+            "watermark one-stocks",
+            "set one-stocks 2026-03-29T01:00:00Z",
+            "drop one-stocks None",
+            "trigger one-stocks Yes No",
+            "reload",
+        ]
     );
     assert_eq!(stopped(state.path(), &["reload", "--wait"]).await.exit, Exit::Failed);
     assert_eq!(stopped(state.path(), &["trigger", "one-stock"]).await.exit, Exit::Failed);
@@ -231,4 +237,18 @@ async fn plan_asks_a_running_daemon_what_runs_cost() {
         ["history Some(JobName(\"b2market-orders\")) 100", "history Some(JobName(\"one-stocks\")) 100"]
     );
     assert!(!state.join("db").exists(), "the daemon's state is not touched");
+}
+
+#[test]
+fn a_shell_completes_commands() {
+    let cli = Cli::try_parse_from(["cadenced", "completions", "bash"]).unwrap();
+    let mut script = Vec::new();
+    perform(cli, &mut script).unwrap();
+    script.extend(
+        b"\nCOMP_WORDS=(cadenced tri) COMP_CWORD=1\n_cadenced cadenced tri cadenced\necho ${COMPREPLY[@]}\n",
+    );
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), script).unwrap();
+    let completed = std::process::Command::new("bash").arg(file.path()).output().unwrap();
+    assert_eq!(String::from_utf8(completed.stdout).unwrap(), "trigger\n");
 }

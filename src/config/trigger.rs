@@ -1,4 +1,5 @@
 //! When a job is due: `cron`, `every`, `initial` or `after`, of which a job has one, or none and is started by hand.
+//! `initial` may have an `after` of its own: the jobs whose success it waits for.
 
 use super::document::{Node, Value};
 use super::layers::TRIGGER_KEYS;
@@ -28,7 +29,9 @@ pub(super) fn read(table: &Table<'_>, zone: Tz) -> Option<Trigger> {
 
     let has = |key: &str| table.node.get(key).is_some() && (key != "initial" || initial);
     let given: Vec<&str> = KINDS.into_iter().filter(|kind| has(kind)).collect();
-    if let [first, second, ..] = given.as_slice() {
+    if let [first, second, ..] = given.as_slice()
+        && given != ["initial", "after"]
+    {
         let wrong = Wrong::new(format!("`{first}` says already when the job is due"))
             .help(Some(format!("a job has one of {}", KINDS.join(", "))));
         table.error(Some(second), &table.place(second), wrong);
@@ -59,7 +62,7 @@ pub(super) fn read(table: &Table<'_>, zone: Tz) -> Option<Trigger> {
     let beats = match kind {
         Some("cron") => Beats::Cron(crons?),
         Some("every") => Beats::Every(every?),
-        Some("initial") => return Some(Trigger::Initial),
+        Some("initial") => return Some(Trigger::Initial(after.unwrap_or_default())),
         Some(_) => return after.map(Trigger::After),
         None => return Some(Trigger::Manual),
     };
@@ -79,7 +82,8 @@ pub(super) fn is_given(job: &Node) -> bool {
     TRIGGER_KEYS.iter().any(|key| job.get(key).is_some())
 }
 
-fn cron(node: &Node) -> Result<CronExpr, Wrong> {
+/// A cron expression.
+pub(super) fn cron(node: &Node) -> Result<CronExpr, Wrong> {
     CronExpr::new(units::text(node)?).map_err(|bad| {
         let at = node.column(bad.offset);
         Wrong::new(format!("{}: {}", bad.field, bad.reason)).at(at)

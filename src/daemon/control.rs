@@ -8,21 +8,24 @@ use crate::admin::control::{
 };
 use crate::clock::SharedClock;
 use crate::connectors::Preview;
-use crate::job::{Cursor, Job, Work};
+use crate::job::{Job, Work};
 use crate::planner;
 use crate::reload::{Reloader, Set};
 use crate::run::{Outcome, RunId, RunRecord, SlotRange};
+use crate::schedule;
 use crate::scheduler::{Jobs, SchedulerHandle, View};
 use crate::state::{Coordinator as _, JobView, StateError, Store, Watermark};
 use crate::telemetry;
 use crate::transfer::Failure;
+use crate::watermark::Mark;
 use crate::words::JobName;
-use chrono::{DateTime, Days, NaiveDate, TimeDelta, TimeZone as _, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use futures_util::future::BoxFuture;
 use metrics::gauge;
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 use tokio::time::Instant;
@@ -188,7 +191,7 @@ impl DaemonControl {
         let zone = self.zone(&job);
         let now = self.clock.now();
         let date = date.unwrap_or_else(|| now.with_timezone(&zone).date_naive());
-        let (from, until) = day(date, zone);
+        let Range { start: from, end: until } = schedule::day(date, zone);
         let ledger = self.store.slots(&name, from, until).await.map_err(internal)?;
         let row = |at| SlotRow {
             at,
@@ -361,20 +364,6 @@ fn clip(
     Some((first, last, count))
 }
 
-/// The first instant of a local date and of the one after it.
-fn day(date: NaiveDate, zone: Tz) -> (DateTime<Utc>, DateTime<Utc>) {
-    let begins = |date: NaiveDate| {
-        // Midnight may not exist: the day then begins within some hours after it.
-        let midnight = date.and_time(chrono::NaiveTime::MIN);
-        (0..=96)
-            .find_map(|quarter| {
-                zone.from_local_datetime(&(midnight + TimeDelta::minutes(15 * quarter))).earliest()
-            })
-            .map_or_else(|| midnight.and_utc(), |at| at.with_timezone(&Utc))
-    };
-    (begins(date), begins(date.checked_add_days(Days::new(1)).unwrap_or(date)))
-}
-
 fn keeps_watermark(job: &Job) -> bool {
     matches!(&job.work, Work::Pull(pull, _) if pull.since.is_some())
 }
@@ -487,10 +476,10 @@ impl Control for DaemonControl {
         })
     }
 
-    fn set_watermark(&self, job: JobName, to: Cursor) -> BoxFuture<'_, Answer<WatermarkRow>> {
+    fn set_watermark(&self, job: JobName, to: Mark) -> BoxFuture<'_, Answer<WatermarkRow>> {
         Box::pin(async move {
             self.movable(&job).await?;
-            self.store.set_watermark(&job, ENTITY, to.0.into()).await.map_err(internal)?;
+            self.store.set_watermark(&job, ENTITY, to.to_value()).await.map_err(internal)?;
             self.mark(&job).await
         })
     }

@@ -6,7 +6,7 @@ pub mod pull;
 pub mod push;
 
 pub use map::{FieldMap, MapRule, ValueType};
-pub use pull::{Cursor, CursorFormat, Pages, Pull, Since, Write};
+pub use pull::{Changed, Cursor, CursorFormat, OnGone, Pages, Pull, Since, Write};
 pub use push::{Push, Read};
 
 use crate::schedule::{Policy, Timetable};
@@ -35,9 +35,9 @@ pub struct Job {
 pub enum Trigger {
     /// At instants that can be computed.
     Timetable(Timetable),
-    /// Once: the first import.
-    Initial,
-    /// When a slot of each of these ends `ok` or `partial`, each parent separately.
+    /// Once: the first import. Due as soon as each of these has had a successful run; at once if there are none.
+    Initial(Vec<JobName>),
+    /// When a slot of one of these ends `ok` or `partial`: each parent's slot brings one of the same instant.
     After(Vec<JobName>),
     /// When a person asks for it.
     Manual,

@@ -209,7 +209,7 @@ fn is_due(job: &Job, jobs: &BTreeMap<JobName, Job>) -> bool {
             .iter()
             .filter_map(|parent| jobs.get(parent))
             .any(|parent| parent.enabled && is_due(parent, jobs)),
-        Trigger::Initial | Trigger::Manual => false,
+        Trigger::Initial(_) | Trigger::Manual => false,
     }
 }
 

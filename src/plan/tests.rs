@@ -342,7 +342,7 @@ fn disabled_jobs_cost_nothing_and_manual_ones_are_left_out() {
         .job("one-a", "0 * * * * *", 9, 9)
         .change("one-a", |job| job.enabled = false)
         .due("one-b", Trigger::Manual, |_| {})
-        .due("one-c", Trigger::Initial, |_| {});
+        .due("one-c", Trigger::Initial(Vec::new()), |_| {});
     let report = site.plan();
     assert!(report.fits && report.jobs.is_empty());
     assert_eq!(report.left_out, [name("one-b"), name("one-c")]);

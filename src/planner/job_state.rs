@@ -1,26 +1,25 @@
 //! What the planner keeps of one job, and what each event does to it.
 
-use super::{GRACE, JobFacts, Plan, STEP_BACK, Start};
+use super::{Draft, GRACE, JobFacts, SECOND, STEP_BACK, Start};
 use crate::job::{Job, Trigger};
 use crate::run::{Cause, Entry, Outcome, Slot, SlotRange};
-use crate::schedule::{CatchUp, Overlap, Policy, Timetable};
+use crate::schedule::{CatchUp, Overlap, Policy, Slots, Timetable};
 use crate::words::JobName;
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 /// `all` makes up for this many slots at most, the latest.
 const CATCH_UP_MOST: usize = 100;
 /// As many of a job's last instants are remembered to keep a new one from falling on one of them.
 const REMEMBERED: usize = 16;
-const SECOND: TimeDelta = TimeDelta::seconds(1);
 
 /// A slot that is due and not yet started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Waiting {
-    pub(super) at: DateTime<Utc>,
-    pub(super) cause: Cause,
+    at: DateTime<Utc>,
+    cause: Cause,
     /// The ledger knows that it waits.
-    pub(super) written: bool,
+    written: bool,
 }
 
 impl Waiting {
@@ -38,22 +37,29 @@ struct Again {
 
 #[derive(Debug)]
 pub(super) struct JobState {
+    name: JobName,
     timetable: Option<Timetable>,
     window: TimeDelta,
-    initial: bool,
     pub(super) policy: Policy,
+    /// Whose slots this job follows.
     pub(super) parents: Vec<JobName>,
+    /// Of an `initial` job: who must have had a successful run before.
+    initial: Option<Vec<JobName>>,
+    /// An `initial` job that gets its run as soon as that is so.
+    pub(super) armed: bool,
     /// Every nominal slot up to here is written down.
     accounted: DateTime<Utc>,
     /// The first nominal slot after `accounted`.
     pub(super) next: Option<DateTime<Utc>>,
+    /// The slots after `next`.
+    upcoming: Option<Slots>,
     pub(super) running: Option<DateTime<Utc>>,
-    pub(super) held: Option<String>,
+    /// The lock its run was started under; a reload may have given the job another since.
+    held: Option<String>,
     /// In nominal order.
     pub(super) waiting: VecDeque<Waiting>,
     again: Option<Again>,
     pub(super) paused: Option<String>,
-    pub(super) initial_done: bool,
     last_instants: VecDeque<DateTime<Utc>>,
     /// Not, or no longer, part of the set; only its run is awaited.
     pub(super) retired: bool,
@@ -61,44 +67,51 @@ pub(super) struct JobState {
 
 impl JobState {
     /// Takes the job up where the ledger says it was left.
-    pub(super) fn new(job: &Job, facts: JobFacts, now: DateTime<Utc>, plan: &mut Plan) -> Self {
+    pub(super) fn new(job: &Job, facts: JobFacts, now: DateTime<Utc>, draft: &mut Draft) -> Self {
         let mut state = Self::bare(job, now);
         state.paused = facts.paused;
-        state.initial_done = facts.initial_done;
         match facts.accounted {
-            // Written down by a clock that was wrong, and has been corrected since.
-            Some(accounted) if accounted - now > STEP_BACK => {
-                plan.clock_step = Some(now - accounted);
-                plan.entries.push(Entry::Accounted { job: job.name.clone(), at: now });
+            Some(accounted) if accounted - now <= STEP_BACK => state.accounted = accounted,
+            // Never seen before, or written down by a clock that was wrong and has been corrected since.
+            before => {
+                draft.plan.clock_step = before.map(|accounted| now - accounted).or(draft.plan.clock_step);
+                state.write_accounted(draft);
             }
-            Some(accounted) => state.accounted = accounted,
-            None => plan.entries.push(Entry::Accounted { job: job.name.clone(), at: now }),
         }
-        state.compute_next();
+        state.seek();
         for at in facts.interrupted {
-            if state.policy.catch_up != CatchUp::Skip && state.in_window(at, now) {
+            if state.makes_up_for(at, now) {
                 state.waiting.push_back(Waiting { at, cause: Cause::CatchUp, written: true });
             } else {
-                plan.entries.push(Entry::Interrupted { slot: Slot { job: job.name.clone(), at } });
+                draft.entry(Entry::Interrupted { slot: Slot { job: job.name.clone(), at } });
             }
         }
         for (at, cause) in facts.pending {
-            if state.in_window(at, now) {
+            if now - at <= GRACE && state.paused.is_none() || state.makes_up_for(at, now) {
+                // Under `latest` a later slot takes the place of one that waits, under `all` none does.
+                let all = cause == Cause::Due && state.policy.catch_up == CatchUp::All;
+                let cause = if all { Cause::CatchUp } else { cause };
                 state.waiting.push_back(Waiting { at, cause, written: true });
             } else {
-                let reason = "the daemon was down until its catch-up window had passed";
-                plan.entries.push(Entry::skipped(&job.name, at, cause, reason));
+                let reason = match (state.why_paused(), state.policy.catch_up) {
+                    (Some(paused), _) => paused,
+                    (_, CatchUp::Skip) => {
+                        "the daemon was down when its turn came; catch-up is `skip`".to_owned()
+                    }
+                    _ => "the daemon was down until its catch-up window had passed".to_owned(),
+                };
+                state.skip(at, cause, &reason, draft);
             }
         }
         state.waiting.make_contiguous().sort_by_key(|waiting| waiting.at);
-        if let (Some((at, attempts, ended)), Some(rerun)) = (facts.failed, state.policy.rerun)
-            && attempts <= rerun.times
+        if let Some((at, attempts, ended)) = facts.failed
+            && !state.try_again(at, attempts, ended, now)
         {
-            let every = TimeDelta::from_std(rerun.every).unwrap_or(TimeDelta::MAX);
-            state.again = ended.checked_add_signed(every).map(|when| Again { at, when });
+            // The last process may have ended before it came to tell the children; telling them twice does no harm.
+            draft.given_up.push((Slot { job: job.name.clone(), at }, Outcome::Failed));
         }
-        if state.initial && !state.initial_done && state.waiting.is_empty() && state.again.is_none() {
-            state.waiting.push_back(Waiting::new(now.trunc_subsecs(0), Cause::Due));
+        if !facts.initial_done {
+            state.arm();
         }
         state
     }
@@ -106,55 +119,86 @@ impl JobState {
     /// A job outside the plan, for the one run a person asked for.
     pub(super) fn for_one_run(job: &Job, now: DateTime<Utc>) -> Self {
         let mut state = Self::bare(job, now);
-        state.retire();
+        state.leave_the_set();
         state
     }
 
+    /// A job with nothing behind it; [`JobState::seek`] is still to find its next slot.
     fn bare(job: &Job, now: DateTime<Utc>) -> Self {
         let timetable = job.trigger.timetable().cloned();
         let window = job.policy.catch_up_window(timetable.as_ref());
-        let parents = match &job.trigger {
-            Trigger::After(parents) => parents.clone(),
-            _ => Vec::new(),
-        };
-        let mut state = Self {
+        Self {
+            name: job.name.clone(),
             timetable,
             window: TimeDelta::from_std(window).unwrap_or(TimeDelta::MAX),
-            initial: matches!(job.trigger, Trigger::Initial),
             policy: job.policy.clone(),
-            parents,
+            parents: match &job.trigger {
+                Trigger::After(parents) => parents.clone(),
+                _ => Vec::new(),
+            },
+            initial: match &job.trigger {
+                Trigger::Initial(parents) => Some(parents.clone()),
+                _ => None,
+            },
+            armed: false,
             accounted: now,
             next: None,
+            upcoming: None,
             running: None,
             held: None,
             waiting: VecDeque::new(),
             again: None,
             paused: None,
-            initial_done: false,
             last_instants: VecDeque::new(),
             retired: false,
-        };
-        state.compute_next();
-        state
+        }
     }
 
-    /// The job's definition changed: what is written down and what runs stays.
-    pub(super) fn change(&mut self, job: &Job, now: DateTime<Utc>) {
+    /// The job may have a new definition: what runs and what waits stays. Slots of a new timetable count from now.
+    pub(super) fn change(
+        &mut self,
+        job: &Job,
+        paused: Option<String>,
+        succeeded: bool,
+        now: DateTime<Utc>,
+        draft: &mut Draft,
+    ) {
         let fresh = Self::bare(job, now);
-        self.timetable = fresh.timetable;
-        self.window = fresh.window;
-        self.initial = fresh.initial;
-        self.policy = fresh.policy;
-        self.parents = fresh.parents;
-        self.retired = false;
-        self.compute_next();
+        let joins = std::mem::replace(&mut self.retired, false);
+        let moved = self.timetable != fresh.timetable;
+        let becomes_initial = self.initial.is_none() || joins;
+        (self.timetable, self.window, self.policy) = (fresh.timetable, fresh.window, fresh.policy);
+        (self.parents, self.initial) = (fresh.parents, fresh.initial);
+        if joins {
+            self.paused = paused;
+        }
+        if joins || moved {
+            self.accounted = now;
+            self.write_accounted(draft);
+            self.seek();
+        }
+        if self.policy.rerun.is_none() {
+            self.give_up(draft);
+        }
+        if self.initial.is_none() || succeeded {
+            self.armed = false;
+        } else if becomes_initial {
+            self.arm();
+        }
     }
 
-    pub(super) fn retire(&mut self) {
+    /// The job is no longer part of the set. Its run goes on; what waits ends here, but for a run that a person asked
+    /// for, of a job that is `still_known`.
+    pub(super) fn retire(&mut self, why: &str, still_known: bool, draft: &mut Draft) {
+        self.skip_waiting(|waiting| !(still_known && waiting.cause == Cause::Manual), why, draft);
+        self.give_up(draft);
+        self.leave_the_set();
+    }
+
+    fn leave_the_set(&mut self) {
         self.retired = true;
-        self.timetable = None;
-        self.next = None;
-        self.again = None;
+        self.armed = false;
+        (self.timetable, self.next, self.upcoming, self.initial) = (None, None, None, None);
         self.parents.clear();
     }
 
@@ -162,120 +206,191 @@ impl JobState {
         now - at <= self.window
     }
 
-    fn compute_next(&mut self) {
+    /// Whether a slot that the last process left behind is taken up.
+    fn makes_up_for(&self, at: DateTime<Utc>, now: DateTime<Utc>) -> bool {
+        self.policy.catch_up != CatchUp::Skip && self.paused.is_none() && self.in_window(at, now)
+    }
+
+    fn why_paused(&self) -> Option<String> {
+        let reason = self.paused.as_deref()?;
+        Some(if reason.is_empty() { "paused".to_owned() } else { format!("paused: {reason}") })
+    }
+
+    fn write_accounted(&self, draft: &mut Draft) {
+        draft.entry(Entry::Accounted { job: self.name.clone(), at: self.accounted });
+    }
+
+    /// Finds the first slot after `accounted`.
+    fn seek(&mut self) {
         let from = self.accounted.trunc_subsecs(0) + SECOND;
-        self.next = self.timetable.as_ref().and_then(|t| t.slots(from, DateTime::<Utc>::MAX_UTC).next());
+        self.upcoming = self.timetable.as_ref().map(|t| t.slots(from, DateTime::<Utc>::MAX_UTC));
+        self.next = self.upcoming.as_mut().and_then(Iterator::next);
+    }
+
+    /// Whether the clock has gone back behind what was written down by more than a slew.
+    pub(super) fn is_ahead(&self, now: DateTime<Utc>) -> bool {
+        self.accounted - now > STEP_BACK
     }
 
     /// The clock went back a long way: arm from now. Slots that ran before are refused by the ledger, one by one.
-    pub(super) fn rearm(&mut self, name: &JobName, now: DateTime<Utc>, plan: &mut Plan) {
+    pub(super) fn rearm(&mut self, now: DateTime<Utc>, draft: &mut Draft) {
         if self.accounted > now {
             self.accounted = now;
-            self.compute_next();
-            plan.entries.push(Entry::Accounted { job: name.clone(), at: now });
+            self.write_accounted(draft);
+            self.seek();
         }
-        if let Some(again) = &mut self.again {
-            again.when = again.when.min(now);
+        if let (Some(again), Some(every)) = (&mut self.again, self.policy.rerun.map(|rerun| rerun.every)) {
+            again.when = again.when.min(later(now, every));
         }
     }
 
-    pub(super) fn is_due(&self, now: DateTime<Utc>) -> bool {
-        self.next.is_some_and(|next| next <= now)
-    }
-
-    /// Decides about every nominal slot up to `now`. Gives the failed slot whose further attempts end here, if any.
-    pub(super) fn on_due(
-        &mut self,
-        name: &JobName,
-        now: DateTime<Utc>,
-        plan: &mut Plan,
-    ) -> Option<DateTime<Utc>> {
-        let timetable = self.timetable.clone()?;
-        let from = self.accounted.trunc_subsecs(0) + SECOND;
+    /// Decides about every nominal slot up to `now`.
+    pub(super) fn on_due(&mut self, now: DateTime<Utc>, draft: &mut Draft) {
+        if self.next.is_none_or(|next| next > now) {
+            return;
+        }
         // The latest are decided one by one; what lies before them is one stretch, whatever its length.
         let (mut recent, mut lost) = (VecDeque::new(), Stretch::default());
-        for at in timetable.slots(from, now + TimeDelta::nanoseconds(1)) {
-            recent.push_back(at);
+        while let Some(at) = self.next.filter(|at| *at <= now) {
+            self.next = self.upcoming.as_mut().and_then(Iterator::next);
+            // A slot that has its run already stands for itself.
+            if !self.is_taken(at) {
+                recent.push_back(at);
+            }
             if recent.len() > CATCH_UP_MOST + 1 {
                 lost.extend(recent.pop_front());
             }
         }
         self.accounted = now;
-        self.compute_next();
-        if let Some(reason) = &self.paused {
+        self.write_accounted(draft);
+        self.give_up(draft);
+        if let Some(reason) = self.why_paused() {
             lost.extend(recent);
-            lost.write(name, Outcome::Skipped, &format!("paused: {reason}"), plan);
-        } else {
-            let on_time = recent.pop_back_if(|at| now - *at <= GRACE);
-            let most = match self.policy.catch_up {
-                CatchUp::Skip => 0,
-                CatchUp::Latest => usize::from(on_time.is_none()),
-                CatchUp::All => CATCH_UP_MOST,
-            };
-            let in_window = recent.partition_point(|at| !self.in_window(*at, now));
-            let made_up = recent.split_off(in_window.max(recent.len().saturating_sub(most)));
-            lost.extend(recent);
-            let reason = match self.policy.catch_up {
-                CatchUp::Skip => "came due while nobody could run it; catch-up is `skip`",
-                CatchUp::Latest => "came due while nobody could run it; catch-up runs the latest slot only",
-                CatchUp::All => "came due while nobody could run it; older than catch-up reaches",
-            };
-            lost.write(name, Outcome::Missed, reason, plan);
-            self.waiting.extend(made_up.into_iter().map(|at| Waiting::new(at, Cause::CatchUp)));
-            if let Some(at) = on_time {
-                self.on_time(name, at, plan);
-            }
+            lost.write(&self.name, Outcome::Skipped, &reason, draft);
+            return;
         }
-        plan.entries.push(Entry::Accounted { job: name.clone(), at: now });
-        self.again.take().map(|again| again.at)
-    }
-
-    fn on_time(&mut self, name: &JobName, at: DateTime<Utc>, plan: &mut Plan) {
-        match (self.running, self.policy.overlap) {
-            (Some(running), Overlap::Skip) => {
+        let on_time = recent.pop_back_if(|at| now - *at <= GRACE);
+        let overlaps = self.running.is_some() && self.policy.overlap == Overlap::Skip;
+        if !overlaps {
+            self.make_room(Cause::Due, draft);
+        }
+        let (most, reason) = match self.policy.catch_up {
+            CatchUp::Skip => (0, "catch-up is `skip`"),
+            CatchUp::Latest => (usize::from(on_time.is_none()), "catch-up runs the latest slot only"),
+            CatchUp::All => (CATCH_UP_MOST, "older than catch-up reaches"),
+        };
+        let in_window = recent.partition_point(|at| !self.in_window(*at, now));
+        let made_up = recent.split_off(in_window.max(recent.len().saturating_sub(most)));
+        lost.extend(recent);
+        let reason = format!("came due while nobody could run it; {reason}");
+        lost.write(&self.name, Outcome::Missed, &reason, draft);
+        self.waiting.extend(made_up.into_iter().map(|at| Waiting::new(at, Cause::CatchUp)));
+        match (on_time, self.running) {
+            (Some(at), Some(running)) if overlaps => {
                 let running = running.format("%Y-%m-%dT%H:%M:%SZ");
                 let reason = format!("overlap: the run for the slot {running} was still going");
-                plan.entries.push(Entry::skipped(name, at, Cause::Due, &reason));
+                self.skip(at, Cause::Due, &reason, draft);
             }
-            _ => self.queue(name, Waiting::new(at, Cause::Due), plan),
+            (Some(at), _) => self.waiting.push_back(Waiting::new(at, Cause::Due)),
+            (None, _) => {}
         }
     }
 
-    /// Lets a slot wait for its run. One at most waits besides those that are made up for: the latest.
-    fn queue(&mut self, name: &JobName, newest: Waiting, plan: &mut Plan) {
+    /// A parent's slot gives this job one of the same instant, or, where another parent's stands there, of the second
+    /// after it. It waits for a run that goes, whatever `overlap` says: nothing else would ever make up for it.
+    pub(super) fn adopt(&mut self, at: DateTime<Utc>, draft: &mut Draft) {
+        let at = self.free_instant(at);
+        if let Some(reason) = self.why_paused() {
+            return self.skip(at, Cause::After, &reason, draft);
+        }
+        self.make_room(Cause::After, draft);
+        self.waiting.push_back(Waiting::new(at, Cause::After));
+    }
+
+    /// One slot at most waits besides those that are made up for: the latest.
+    fn make_room(&mut self, cause: Cause, draft: &mut Draft) {
         let why = match &self.policy.lock {
             Some(lock) if self.running.is_none() => {
                 format!("lock: `{lock}` was held until the next slot was due")
             }
             _ => "overlap: a later slot took its place in the queue".to_owned(),
         };
-        self.waiting.retain(|waiting| {
-            let stays = waiting.cause != newest.cause;
-            if !stays {
-                plan.entries.push(Entry::skipped(name, waiting.at, waiting.cause, &why));
-            }
-            stays
-        });
-        self.waiting.push_back(newest);
+        self.skip_waiting(|waiting| waiting.cause == cause, &why, draft);
     }
 
-    /// A parent's slot gives this job one; two parents' slots at the same instant are two slots, a second apart, unless
-    /// the first still waits.
-    pub(super) fn adopt(&mut self, name: &JobName, at: DateTime<Utc>, plan: &mut Plan) {
-        if self.waiting.iter().any(|waiting| waiting.at == at) {
-            return;
+    fn skip_waiting(&mut self, which: impl Fn(&Waiting) -> bool, why: &str, draft: &mut Draft) {
+        let (skipped, stay): (VecDeque<_>, _) =
+            std::mem::take(&mut self.waiting).into_iter().partition(which);
+        self.waiting = stay;
+        for waiting in skipped {
+            self.skip(waiting.at, waiting.cause, why, draft);
         }
-        let at = self.free_instant(at);
-        self.queue(name, Waiting::new(at, Cause::After), plan);
     }
 
-    /// The first whole second from `at` on that none of the job's last slots stands on.
+    pub(super) fn skip(&mut self, at: DateTime<Utc>, cause: Cause, why: &str, draft: &mut Draft) {
+        self.remember(at);
+        draft.entry(Entry::skipped(&self.name, at, cause, why));
+    }
+
+    fn remember(&mut self, at: DateTime<Utc>) {
+        self.last_instants.push_back(at);
+        if self.last_instants.len() > REMEMBERED {
+            self.last_instants.pop_front();
+        }
+    }
+
+    fn is_taken(&self, at: DateTime<Utc>) -> bool {
+        self.last_instants.contains(&at) || self.waiting.iter().any(|waiting| waiting.at == at)
+    }
+
+    /// The first whole second from `at` on on which no slot of the job stands or will stand. A job that is due every
+    /// second has none: its nominal slot is then run by hand, and not again.
     pub(super) fn free_instant(&self, at: DateTime<Utc>) -> DateTime<Utc> {
-        let mut at = at.trunc_subsecs(0);
-        while self.last_instants.contains(&at) || self.running == Some(at) {
-            at += SECOND;
+        let is_nominal = |at: DateTime<Utc>| {
+            self.timetable.as_ref().is_some_and(|timetable| timetable.slots(at, at + SECOND).next().is_some())
+        };
+        let from = at.trunc_subsecs(0);
+        let seconds =
+            || (0..).map(|seconds| from + TimeDelta::seconds(seconds)).filter(|at| !self.is_taken(*at));
+        seconds().take(60).find(|at| !is_nominal(*at)).or_else(|| seconds().next()).unwrap_or(from)
+    }
+
+    /// From now on its slots are skipped, those that wait too; only what a person asked for still runs.
+    pub(super) fn pause(&mut self, reason: &str, draft: &mut Draft) {
+        self.paused = Some(reason.to_owned());
+        let why = self.why_paused().unwrap_or_default();
+        self.skip_waiting(|waiting| waiting.cause != Cause::Manual, &why, draft);
+        self.give_up(draft);
+    }
+
+    /// Lets an `initial` job that has had no successful run have its run, unless it is about to.
+    pub(super) fn arm(&mut self) {
+        self.armed = self.initial.is_some() && self.is_idle() && self.again.is_none();
+    }
+
+    /// Names the slot of an `initial` job whose time has come.
+    pub(super) fn name_first_run(&mut self, succeeded: &BTreeSet<JobName>, now: DateTime<Utc>) {
+        if self.armed
+            && self.paused.is_none()
+            && self.initial.iter().flatten().all(|job| succeeded.contains(job))
+        {
+            self.armed = false;
+            self.waiting.push_back(Waiting::new(self.free_instant(now), Cause::Due));
         }
-        at
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.busy().is_none()
+    }
+
+    /// The slot that runs, or else the one that waits.
+    pub(super) fn busy(&self) -> Option<DateTime<Utc>> {
+        self.running.or_else(|| self.waiting.front().map(|waiting| waiting.at))
+    }
+
+    pub(super) fn holds(&self, lock: &str) -> bool {
+        let locks = [&self.held, &self.policy.lock];
+        self.running.is_some() && locks.into_iter().flatten().any(|held| held == lock)
     }
 
     /// The nominal instant of what may start now.
@@ -287,48 +402,92 @@ impl JobState {
         self.waiting.front().map(|waiting| waiting.at).or(again)
     }
 
-    /// Starts what [`JobState::ready`] named.
-    pub(super) fn begin(&mut self, name: &JobName) -> Option<Start> {
+    /// Starts what [`JobState::ready`] named. A later slot's run ends the attempts of a failed one.
+    pub(super) fn begin(&mut self, draft: &mut Draft) {
         let (at, cause) = match self.waiting.pop_front() {
-            Some(waiting) => (waiting.at, waiting.cause),
-            None => (self.again.take()?.at, Cause::Rerun),
+            Some(waiting) => {
+                self.give_up(draft);
+                (waiting.at, waiting.cause)
+            }
+            None => match self.again.take() {
+                Some(again) => (again.at, Cause::Rerun),
+                None => return,
+            },
         };
         self.running = Some(at);
-        self.last_instants.push_back(at);
-        if self.last_instants.len() > REMEMBERED {
-            self.last_instants.pop_front();
-        }
-        Some(Start { slot: Slot { job: name.clone(), at }, cause })
+        self.armed = false;
+        self.held.clone_from(&self.policy.lock);
+        self.remember(at);
+        draft.plan.starts.push(Start { slot: Slot { job: self.name.clone(), at }, cause });
     }
 
-    /// Its run ended. Says whether the slot gets another attempt.
-    pub(super) fn on_finished(&mut self, outcome: Outcome, attempt: u32, now: DateTime<Utc>) -> bool {
-        let at = self.running.take();
-        self.initial_done |= self.initial && outcome.went_through();
-        let (Some(at), Some(rerun), Outcome::Failed, false) = (at, self.policy.rerun, outcome, self.retired)
-        else {
+    /// No run goes for this slot any more; says whether one did.
+    pub(super) fn free(&mut self, at: DateTime<Utc>) -> bool {
+        let went = self.running == Some(at);
+        if went {
+            self.running = None;
+            self.held = None;
+        }
+        went
+    }
+
+    /// Leaves a slot that was cut off to the next process; says whether that will take it up.
+    pub(super) fn postpone(&mut self, at: DateTime<Utc>) -> bool {
+        let postponed = self.policy.catch_up != CatchUp::Skip && !self.retired;
+        if postponed {
+            self.waiting.push_front(Waiting::new(at, Cause::CatchUp));
+        }
+        postponed
+    }
+
+    /// Whether a failed slot gets another attempt: as `rerun` says, until the next slot is due.
+    pub(super) fn try_again(
+        &mut self,
+        at: DateTime<Utc>,
+        attempts: u32,
+        ended: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> bool {
+        let Some(rerun) = self.policy.rerun.filter(|rerun| attempts <= rerun.times) else { return false };
+        if self.paused.is_some() || self.retired {
             return false;
-        };
-        let every = TimeDelta::from_std(rerun.every).unwrap_or(TimeDelta::MAX);
-        let when = now.checked_add_signed(every).filter(|when| self.next.is_none_or(|next| *when < next));
-        self.again = when.filter(|_| attempt <= rerun.times).map(|when| Again { at, when });
-        self.again.is_some()
+        }
+        // An end in the future was written down by a clock that was wrong.
+        let when = later(ended, rerun.every).min(later(now, rerun.every));
+        let mut after = self.timetable.iter().flat_map(|t| t.slots(at + SECOND, DateTime::<Utc>::MAX_UTC));
+        if after.next().is_some_and(|next| next <= when.max(now)) {
+            return false;
+        }
+        self.again = Some(Again { at, when });
+        true
+    }
+
+    /// A failed slot gets no other attempt.
+    fn give_up(&mut self, draft: &mut Draft) {
+        if let Some(Again { at, .. }) = self.again.take() {
+            draft.given_up.push((Slot { job: self.name.clone(), at }, Outcome::Failed));
+        }
     }
 
     /// Writes down what waits, so that a crash doesn't forget it.
-    pub(super) fn write_waiting(&mut self, name: &JobName, plan: &mut Plan) {
+    pub(super) fn write_waiting(&mut self, draft: &mut Draft) {
         for waiting in self.waiting.iter_mut().filter(|waiting| !waiting.written) {
             waiting.written = true;
-            let slot = Slot { job: name.clone(), at: waiting.at };
-            plan.entries.push(Entry::Pending { slot, cause: waiting.cause });
+            let slot = Slot { job: self.name.clone(), at: waiting.at };
+            draft.plan.entries.push(Entry::Pending { slot, cause: waiting.cause });
         }
     }
 
-    /// When there is next something to do, if time alone decides.
-    pub(super) fn wake(&self) -> Option<DateTime<Utc>> {
-        let again = self.again.filter(|_| self.running.is_none()).map(|again| again.when);
+    /// When there is next something to do after `now`, if time alone decides.
+    pub(super) fn wake(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        // An attempt whose time has come waits for a lock or a run, not for the clock.
+        let again = self.again.map(|again| again.when).filter(|when| *when > now);
         [self.next, again].into_iter().flatten().min()
     }
+}
+
+fn later(at: DateTime<Utc>, by: std::time::Duration) -> DateTime<Utc> {
+    TimeDelta::from_std(by).ok().and_then(|by| at.checked_add_signed(by)).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 /// A run of neighbouring slots with the same outcome.
@@ -346,11 +505,11 @@ impl Stretch {
         }
     }
 
-    fn write(&self, job: &JobName, outcome: Outcome, reason: &str, plan: &mut Plan) {
+    fn write(&self, job: &JobName, outcome: Outcome, reason: &str, draft: &mut Draft) {
         if let Some((first, last)) = self.ends {
             let reason = reason.to_owned();
             let range = SlotRange { job: job.clone(), first, last, slots: self.slots, outcome, reason };
-            plan.entries.push(Entry::Range(range));
+            draft.entry(Entry::Range(range));
         }
     }
 }

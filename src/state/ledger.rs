@@ -91,10 +91,14 @@ impl Inner {
             self.commit(&mut writer, draft, Weight::Milestone)?;
         }
         writer.last_run = last_run;
-        for key in closed {
-            writer.open.remove(&key);
+        for key in &closed {
+            writer.open.remove(key);
         }
         writer.open.extend(opened);
+        drop(writer);
+        for key in closed {
+            self.close_logs(&keys::slot_of(&key)?.job);
+        }
         Ok(answers)
     }
 
@@ -250,6 +254,8 @@ fn claim_slot(
         return Ok(Claimed::Refused(Refusal::Open(run)));
     }
     if let Some(outcome) = before.as_ref().and_then(|record| record.outcome).filter(|o| is_final(*o)) {
+        // It no longer waits either, or each start would ask for it again.
+        draft.remove(keys::slot(keys::PENDING, &slot));
         return Ok(Claimed::Refused(Refusal::Ended(outcome)));
     }
     let run = RunId(writer.last_run + opened.len() as u64 + 1);

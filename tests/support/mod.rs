@@ -1,6 +1,9 @@
-//! What integration tests share: a site to run the daemon on, and the daemon itself as a process of its own.
+//! What integration tests share: a site to run the daemon on, and the daemon itself as a process of its own; jobs and a
+//! ledger in memory for what needs no daemon.
 
 mod daemon;
+pub(crate) mod jobs;
+pub(crate) mod ledger;
 mod program;
 mod runs;
 mod service;

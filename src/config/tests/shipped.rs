@@ -26,7 +26,7 @@ fn the_shipped_schedules_name_every_row_of_their_platforms() {
         .map(|job| {
             let when = match &job.trigger {
                 Trigger::Timetable(timetable) => timetable.describe(),
-                Trigger::Initial => "initial".to_owned(),
+                Trigger::Initial(_) => "initial".to_owned(),
                 Trigger::After(parents) => format!("after {}", parents[0]),
                 Trigger::Manual => "manual".to_owned(),
             };
@@ -77,7 +77,7 @@ fn the_stock_push_keeps_the_order_it_was_written_in() {
     let params: Vec<_> = pull.params.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(params, ["date", "page", "pageSize"]);
     // 1999-01-01 01:00:00 in Madrid is midnight in UTC.
-    assert_eq!(pull.since.as_ref().unwrap().start, crate::job::Cursor(915_148_800_000));
+    assert_eq!(pull.changed().unwrap().start, crate::job::Cursor(915_148_800_000));
 }
 
 #[test]

@@ -197,6 +197,10 @@ impl Source for Mortal<dyn Source> {
         self.end.follow(chunk)
     }
 
+    fn follow<'a>(&'a mut self, chunk: &'a mut Chunk) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(self.fate.step(self.end.follow(chunk)))
+    }
+
     fn requests(&self) -> u64 {
         self.end.requests()
     }
@@ -229,6 +233,10 @@ impl Checkpoint for Mortal<dyn Checkpoint> {
         self.end.sift_followed(chunk)
     }
 
+    fn sift_followed<'a>(&'a mut self, chunk: &'a mut Chunk) -> BoxFuture<'a, Result<u64, Failure>> {
+        Box::pin(self.fate.step(self.end.sift_followed(chunk)))
+    }
+
     fn doubt<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(self.fate.step(self.end.doubt(batch)))
     }
@@ -255,6 +263,14 @@ impl Checkpoint for Mortal<dyn Checkpoint> {
 
     fn note(&self) -> Option<String> {
         self.end.note()
+    }
+
+    fn remark(&self) -> Option<String> {
+        self.end.remark()
+    }
+
+    fn failed<'a>(&'a mut self, failure: &'a Failure) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(self.fate.step(self.end.failed(failure)))
     }
 
     fn remark(&self) -> Option<String> {

@@ -7,9 +7,10 @@
 //! shutdown, so they never hold the state itself, only the desk that [`Housekeeping::stop`] clears.
 
 use crate::clock::SharedClock;
-use crate::job::{Cursor, Work};
+use crate::job::Work;
 use crate::scheduler::Jobs;
 use crate::state::{Coordinator as _, Forget, StateError, Store};
+use crate::watermark::Mark;
 use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,11 +88,9 @@ impl Desk {
         let mut removed = 0;
         for job in (self.jobs)().into_values() {
             let Work::Pull(pull, _) = &job.work else { continue };
-            let Some(since) = &pull.since else { continue };
             let Some(mark) = self.store.watermark(&job.name, ENTITY).await? else { continue };
-            let Ok(reached) = serde_json::from_value::<Cursor>(mark.value) else { continue };
-            let overlap = i64::try_from(since.overlap.as_millis()).unwrap_or(i64::MAX);
-            let forget = Forget::Before(reached.minus(overlap));
+            let Ok(mark) = Mark::from_value(&mark.value) else { continue };
+            let Some(forget) = pull.forgets_before(mark.cursor()).map(Forget::Before) else { continue };
             removed += self.store.prune_delivered(&job.name, ENTITY, forget).await?;
         }
         Ok(removed)

@@ -1,7 +1,7 @@
 //! One run of a job: builds its two ends, copies, and says how it went in an operator's words. A run never fails as
 //! such and never takes its neighbours with it; what went wrong is in its outcome.
 
-use crate::connectors::{Connectors, Ends};
+use crate::connectors::{Backfill, Connectors, Ends};
 use crate::job::Job;
 use crate::run::{Counts, Outcome};
 use crate::state::{Token, Watermark};
@@ -49,13 +49,20 @@ pub type Observer = Arc<dyn Fn(&Token, &Ended, Option<&Watermark>) + Send + Sync
 pub struct Runner {
     connectors: RwLock<Arc<Connectors>>,
     observer: Option<Observer>,
+    backfill: Option<Backfill>,
 }
 
 impl Runner {
     /// Runs jobs over these connections.
     #[must_use]
     pub fn new(connectors: Arc<Connectors>, observer: Option<Observer>) -> Self {
-        Self { connectors: RwLock::new(connectors), observer }
+        Self { connectors: RwLock::new(connectors), observer, backfill: None }
+    }
+
+    /// Reads a stretch of the past again instead of reading on.
+    #[must_use]
+    pub fn backfilling(connectors: Arc<Connectors>, backfill: Backfill) -> Self {
+        Self { backfill: Some(backfill), ..Self::new(connectors, None) }
     }
 
     /// The connections of runs that start now.
@@ -74,10 +81,11 @@ impl Perform for Runner {
     fn perform(&self, job: Arc<Job>, token: Token, stop: Stop) -> BoxFuture<'static, Ended> {
         let connectors = self.connectors();
         let observer = self.observer.clone();
+        let backfill = self.backfill.clone();
         let span = tracing::info_span!("run", job = %job.name, slot = %token.slot.at, run = %token.run);
         let run = async move {
             let started = Instant::now();
-            let ended = run(&connectors, &job, &token, stop).await;
+            let ended = run(&connectors, &job, &token, backfill, stop).await;
             histogram!(telemetry::RUN_DURATION, "job" => job.name.to_string()).record(started.elapsed());
             if let Some(observer) = observer {
                 let mark = connectors.watermark(&job.name).await.ok().flatten();
@@ -89,11 +97,17 @@ impl Perform for Runner {
     }
 }
 
-async fn run(connectors: &Connectors, job: &Job, token: &Token, mut stop: Stop) -> Ended {
+async fn run(
+    connectors: &Connectors,
+    job: &Job,
+    token: &Token,
+    backfill: Option<Backfill>,
+    mut stop: Stop,
+) -> Ended {
     tracing::info!(attempt = token.attempt, "run started");
     let mut counts = Counts::default();
     let moved = {
-        let moving = transfer(connectors, job, token, &mut counts);
+        let moving = transfer(connectors, job, token, backfill, &mut counts);
         tokio::select! {
             moved = tokio::time::timeout(job.policy.timeout, moving) => moved.unwrap_or_else(|_| {
                 let seconds = job.policy.timeout.as_secs();
@@ -109,7 +123,7 @@ async fn run(connectors: &Connectors, job: &Job, token: &Token, mut stop: Stop) 
         }
     };
     let ended = match moved {
-        Ok(note) => conclude(job, counts, note),
+        Ok(said) => conclude(job, counts, said),
         Err(failure) if failure.class == Class::Stopped => {
             Ended { outcome: Outcome::Interrupted, counts, message: Some(failure.message) }
         }
@@ -126,31 +140,50 @@ async fn transfer(
     connectors: &Connectors,
     job: &Job,
     token: &Token,
+    backfill: Option<Backfill>,
     counts: &mut Counts,
-) -> Result<Option<String>, Failure> {
-    let mut ends: Ends = connectors.ends(job, token).await?;
+) -> Result<Said, Failure> {
+    let mut ends: Ends = match backfill {
+        None => connectors.ends(job, token).await?,
+        Some(backfill) => connectors.backfill(job, token, backfill).await?,
+    };
     copy(ends.source.as_mut(), ends.sink.as_mut(), ends.checkpoint.as_mut(), counts).await?;
-    Ok(ends.checkpoint.note())
+    Ok(Said { note: ends.checkpoint.note(), remark: ends.checkpoint.remark() })
 }
 
-fn conclude(job: &Job, counts: Counts, note: Option<String>) -> Ended {
+/// What is to be said of a run that reached its end.
+struct Said {
+    /// It did not do all it should.
+    note: Option<String>,
+    /// It did, and something is worth knowing.
+    remark: Option<String>,
+}
+
+fn conclude(job: &Job, counts: Counts, Said { note, remark }: Said) -> Ended {
     let name = &job.name;
     let rejected = (counts.rejected > 0).then(|| {
         let (total, were) = (counts.read, if counts.rejected == 1 { "was" } else { "were" });
         format!("{} of {total} records {were} refused; see: cadenced rejects list {name}", counts.rejected)
     });
-    let said: Vec<String> = rejected.into_iter().chain(note).collect();
-    if said.is_empty() {
-        return Ended { outcome: Outcome::Ok, counts, message: None };
-    }
-    Ended { outcome: Outcome::Partial, counts, message: Some(format!("{name}: {}", said.join("; "))) }
+    let outcome = if rejected.is_none() && note.is_none() { Outcome::Ok } else { Outcome::Partial };
+    let said: Vec<String> = rejected.into_iter().chain(note).chain(remark).collect();
+    let message = (!said.is_empty()).then(|| format!("{name}: {}", said.join("; ")));
+    Ended { outcome, counts, message }
 }
 
 fn report(ended: &Ended) {
     let Counts { read, written, unchanged, rejected, removed, requests, .. } = ended.counts;
     let message = ended.message.as_deref().unwrap_or_default();
     match ended.outcome {
-        Outcome::Ok => tracing::info!(read, written, unchanged, removed, requests, "run ended: ok"),
+        Outcome::Ok => tracing::info!(
+            read,
+            written,
+            unchanged,
+            removed,
+            requests,
+            "run ended: ok{}{message}",
+            if message.is_empty() { "" } else { ": " }
+        ),
         outcome => {
             tracing::warn!(
                 read,

@@ -17,4 +17,5 @@ mod scheduler;
 mod seeds;
 mod support;
 mod unit_file;
+mod walks;
 mod year;

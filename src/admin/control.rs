@@ -2,11 +2,11 @@
 //! types are the wire format, the same for `/health`, `/api` and the command line; field names are the JSON keys.
 
 use crate::connectors::Preview;
-use crate::job::Cursor;
 use crate::run::{Outcome, RunId, RunRecord};
 use crate::state;
+use crate::watermark::Mark;
 use crate::words::JobName;
-use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -45,7 +45,7 @@ pub trait Control: Send + Sync + 'static {
     /// One job's watermark.
     fn watermark(&self, job: JobName) -> BoxFuture<'_, Answer<WatermarkRow>>;
     /// Moves a watermark, forwards or backwards; refused with [`Refusal::Busy`] while the job runs.
-    fn set_watermark(&self, job: JobName, to: Cursor) -> BoxFuture<'_, Answer<WatermarkRow>>;
+    fn set_watermark(&self, job: JobName, to: Mark) -> BoxFuture<'_, Answer<WatermarkRow>>;
     /// Forgets a watermark, so that the job starts from its configured start.
     fn reset_watermark(&self, job: JobName) -> BoxFuture<'_, Answer<()>>;
     /// Rejects without their content, of one job or of all, `limit` at most.
@@ -165,7 +165,7 @@ pub struct JobHealth {
     pub last_success: Option<DateTime<Utc>>,
     /// Its next slot.
     pub next_slot: Option<DateTime<Utc>>,
-    /// How far it has read its source, as [`watermark_text`] writes it.
+    /// How far it has read its source, as [`Mark`] is written.
     pub watermark: Option<String>,
     /// Failed runs since the last that went through.
     pub consecutive_failures: u32,
@@ -247,7 +247,7 @@ pub struct Reloaded {
 pub struct WatermarkRow {
     /// The job.
     pub job: JobName,
-    /// As [`watermark_text`] writes it; `null` if the job has none yet.
+    /// As [`Mark`] is written; `null` if the job has none yet.
     pub watermark: Option<String>,
     /// When it was last moved.
     pub updated: Option<DateTime<Utc>>,
@@ -257,11 +257,8 @@ impl WatermarkRow {
     /// The row of a watermark as the state keeps it.
     #[must_use]
     pub fn new(job: JobName, watermark: &state::Watermark) -> Self {
-        let text = match (watermark.value.as_i64(), watermark.value.as_str()) {
-            (Some(millis), _) => watermark_text(Cursor(millis)),
-            (None, Some(text)) => text.to_owned(),
-            (None, None) => watermark.value.to_string(),
-        };
+        let text = Mark::from_value(&watermark.value)
+            .map_or_else(|_| watermark.value.to_string(), |mark| mark.to_string());
         Self { job, watermark: Some(text), updated: Some(watermark.updated) }
     }
 }
@@ -357,18 +354,4 @@ pub enum Refusal {
 
 fn suggested(name: Option<&str>) -> String {
     name.map(|name| format!("; did you mean `{name}`?")).unwrap_or_default()
-}
-
-/// A cursor as an operator reads and writes it: RFC 3339 in UTC, with milliseconds only if there are any.
-#[must_use]
-pub fn watermark_text(cursor: Cursor) -> String {
-    DateTime::<Utc>::from_timestamp_millis(cursor.0)
-        .map_or_else(|| cursor.0.to_string(), |at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true))
-}
-
-/// Reads what [`watermark_text`] writes; any offset will do. The error says how it is written.
-pub fn watermark_from_text(text: &str) -> Result<Cursor, String> {
-    DateTime::parse_from_rfc3339(text).map(|at| Cursor(at.timestamp_millis())).map_err(|_| {
-        format!("`{text}` is not an instant: write it as 2026-03-29T03:00:00Z or 2026-03-29T05:00:00+02:00")
-    })
 }

@@ -1,7 +1,8 @@
 //! The paths, their parameters and who may use them. Every answer below `/api` is JSON, refusals too.
 
-use super::control::{Again, Condition, Control, Readiness, Refusal, Wait, watermark_from_text};
+use super::control::{Again, Condition, Control, Readiness, Refusal, Wait};
 use crate::telemetry;
+use crate::watermark::Mark;
 use crate::words::JobName;
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
@@ -235,8 +236,8 @@ async fn set_watermark(
     Path(job): Path<String>,
     body: Bytes,
 ) -> Reply<impl Serialize> {
-    let to = watermark_from_text(&parsed::<WatermarkBody>(&body)?.watermark)
-        .map_err(|message| Refusal::BadRequest { message })?;
+    let to = Mark::from_text(&parsed::<WatermarkBody>(&body)?.watermark)
+        .map_err(|bad| Refusal::BadRequest { message: bad.to_string() })?;
     Ok(Json(control.set_watermark(job_name(&job)?, to).await?))
 }
 

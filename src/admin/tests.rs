@@ -3,8 +3,8 @@
 use super::control::*;
 use super::{Access, CONTROL_SOCKET, ClientError, Control, ControlClient, bind_control, router, serve};
 use crate::connectors::Preview;
-use crate::job::Cursor;
 use crate::run::RunRecord;
+use crate::watermark::Mark;
 use crate::words::JobName;
 use chrono::NaiveDate;
 use futures_util::future::BoxFuture;
@@ -138,8 +138,8 @@ impl Control for Scripted {
         self.hears(format!("watermark {job}"), row(job, "2026-03-29T01:00:00Z".to_owned()))
     }
 
-    fn set_watermark(&self, job: JobName, to: Cursor) -> BoxFuture<'_, Answer<WatermarkRow>> {
-        self.hears(format!("set {job} {}", to.0), row(job, watermark_text(to)))
+    fn set_watermark(&self, job: JobName, to: Mark) -> BoxFuture<'_, Answer<WatermarkRow>> {
+        self.hears(format!("set {job} {to}"), row(job, to.to_string()))
     }
 
     fn reset_watermark(&self, job: JobName) -> BoxFuture<'_, Answer<()>> {
@@ -304,7 +304,7 @@ async fn every_command_arrives_over_the_control_socket_as_it_was_meant() {
             "reload",
             "watermarks",
             "watermark one-stocks",
-            "set one-stocks 1774746000500",
+            "set one-stocks 2026-03-29T01:00:00.500Z",
             "reset one-stocks",
             "rejects Some(JobName(\"one-stocks\")) 10",
             "reject one-stocks",

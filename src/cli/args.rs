@@ -34,6 +34,8 @@ pub(super) enum Command {
     Plan(Plan),
     /// Run one job now, without the daemon
     Once(Once),
+    /// Read a stretch of the past again, with its own place in the list; no daemon may run
+    Backfill(Backfill),
     /// How every job is doing
     Status(Shown),
     /// The newest runs
@@ -142,6 +144,21 @@ pub(super) struct Once {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Backfill {
+    /// The job
+    pub(super) job: String,
+    /// The first instant, RFC 3339: 2026-03-01T00:00:00+01:00
+    #[arg(long, value_name = "TIME")]
+    pub(super) since: String,
+    /// The first instant that no longer belongs to it
+    #[arg(long, value_name = "TIME")]
+    pub(super) until: String,
+    /// How the result is written
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct History {
     /// The job; all, if none is named
     pub(super) job: Option<String>,
@@ -203,7 +220,7 @@ pub(super) enum Watermark {
     Set {
         /// The job
         job: String,
-        /// The instant, RFC 3339: 2026-03-29T03:00:00+02:00
+        /// The instant, RFC 3339: 2026-03-29T03:00:00+02:00, or the id of a feed
         watermark: String,
     },
     /// Forget a watermark: the job starts from its configured start

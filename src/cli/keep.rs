@@ -4,14 +4,14 @@
 use super::args::{Format, Rejects, StateCommand, Watermark};
 use super::output::{Exit, Stop, Table, counted, json_line, or_nothing, say, typed_key};
 use super::place::Place;
-use crate::admin::control::{RejectRow, WatermarkRow, watermark_from_text};
+use crate::admin::control::{RejectRow, WatermarkRow};
 use crate::admin::{ClientError, ControlClient};
 use crate::clock::SystemClock;
 use crate::config;
 use crate::state::{ImportMode, Store};
+use crate::watermark::Mark;
 use crate::words::JobName;
 use futures_util::StreamExt as _;
-use serde_json::Value;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Seek as _, Write};
 use std::path::Path;
@@ -55,37 +55,46 @@ pub(super) async fn watermark(place: &Place, command: Watermark, out: &mut impl 
             print_watermarks(&rows, args.format, out)?;
         }
         Watermark::Get(args) => {
-            let row = match &keeper {
-                Keeper::Daemon(daemon) => Some(daemon.watermark(&args.job).await?),
-                Keeper::Here(store) => watermarks(store, Some(&name(&args.job)?)).await?.pop(),
-            };
-            let Some(watermark) = row.and_then(|row| row.watermark) else {
+            let Some(watermark) = watermark_of(&keeper, &args.job).await? else {
                 return Err(Stop::new(Exit::Failed, format!("{}: it has no watermark", args.job)));
             };
             writeln!(out, "{watermark}")?;
         }
         Watermark::Set { job, watermark } => {
-            let to = watermark_from_text(&watermark).map_err(|message| Stop::new(Exit::Usage, message))?;
+            let to = Mark::from_text(&watermark).map_err(|bad| Stop::new(Exit::Usage, bad.to_string()))?;
             // A mistyped name must not get a watermark that no run ever looks at. A broken configuration keeps nobody
             // from repairing a watermark.
             if let (Keeper::Here(_), Ok(loaded)) = (&keeper, config::load(&place.sources()?)) {
                 super::place::job(&loaded, &job)?;
             }
+            let before = or_nothing(watermark_of(&keeper, &job).await?);
             match &keeper {
                 Keeper::Daemon(daemon) => drop(daemon.set_watermark(&job, &watermark).await?),
-                Keeper::Here(store) => store.set_watermark(&name(&job)?, ENTITY, Value::from(to.0)).await?,
+                Keeper::Here(store) => store.set_watermark(&name(&job)?, ENTITY, to.to_value()).await?,
             }
-            say(format!("{job}: the watermark is {watermark}"));
+            say(format!("{job}: the watermark is {to}; it was {before}"));
         }
         Watermark::Reset(args) => {
+            let before = or_nothing(watermark_of(&keeper, &args.job).await?);
             match &keeper {
                 Keeper::Daemon(daemon) => daemon.reset_watermark(&args.job).await?,
                 Keeper::Here(store) => drop(store.reset_watermark(&name(&args.job)?, ENTITY).await?),
             }
-            say(format!("{}: no watermark; the next run starts from the configured start", args.job));
+            let job = args.job;
+            say(format!(
+                "{job}: no watermark; the next run starts from the configured start; it was {before}"
+            ));
         }
     }
     Ok(Exit::Ok)
+}
+
+async fn watermark_of(keeper: &Keeper, job: &str) -> Result<Option<String>, Stop> {
+    let row = match keeper {
+        Keeper::Daemon(daemon) => Some(daemon.watermark(job).await?),
+        Keeper::Here(store) => watermarks(store, Some(&name(job)?)).await?.pop(),
+    };
+    Ok(row.and_then(|row| row.watermark))
 }
 
 async fn watermarks(store: &Store, job: Option<&JobName>) -> Result<Vec<WatermarkRow>, Stop> {

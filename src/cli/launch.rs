@@ -43,12 +43,12 @@ pub(super) fn start_logging(format: LogFormat, filter: &str) -> Result<(), Stop>
 
 /// How a single run ended, as `--format json` writes it.
 #[derive(Serialize)]
-struct Report<'a> {
-    job: &'a str,
-    outcome: Outcome,
-    counts: Counts,
+pub(super) struct Report<'a> {
+    pub(super) job: &'a str,
+    pub(super) outcome: Outcome,
+    pub(super) counts: Counts,
     #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
+    pub(super) message: Option<String>,
 }
 
 /// `cadenced once`.
@@ -63,16 +63,20 @@ pub(super) fn once(place: &Place, args: &Once, out: &mut impl Write) -> Result<E
         return dry_run::print(&preview, args.format, out);
     }
     let report = runtime.block_on(run_once(&loaded, job))?;
-    match args.format {
-        Format::Json => json_line(out, &report)?,
+    print_report(&report, args.format, out)
+}
+
+/// Prints how a run ended; the exit code is its outcome.
+pub(super) fn print_report(report: &Report<'_>, format: Format, out: &mut impl Write) -> Result<Exit, Stop> {
+    match format {
+        Format::Json => json_line(out, report)?,
         Format::Text => {
             let Counts { read, written, unchanged, rejected, removed, requests, .. } = report.counts;
-            let (outcome, requests) = (report.outcome, counted(requests, "request"));
+            let (job, outcome, requests) = (report.job, report.outcome, counted(requests, "request"));
             writeln!(
                 out,
-                "{}: {outcome}: {read} read, {written} written, {unchanged} unchanged, {rejected} rejected, {removed} \
-                 removed, {requests}",
-                args.job
+                "{job}: {outcome}: {read} read, {written} written, {unchanged} unchanged, {rejected} rejected, {removed} \
+                 removed, {requests}"
             )?;
             if let Some(message) = &report.message {
                 say(message);
@@ -82,16 +86,19 @@ pub(super) fn once(place: &Place, args: &Once, out: &mut impl Write) -> Result<E
     Ok(exit_of(report.outcome))
 }
 
-async fn run_once<'a>(loaded: &Loaded, job: &'a Job) -> Result<Report<'a>, Stop> {
+/// Turns true when a person asks to stop; kept until the run has ended: a closed channel would look like a stop.
+pub(super) fn interrupted() -> watch::Receiver<bool> {
     let (stop, stopped) = watch::channel(false);
-    let interrupt = tokio::spawn(async move {
+    tokio::spawn(async move {
         daemon::until_told_to_stop().await;
         stop.send_replace(true);
-        // Kept until the run has ended: a closed channel would look like a stop.
         std::future::pending::<()>().await;
     });
-    let once = daemon::once(loaded, job, Arc::new(SystemClock), stopped).await;
-    interrupt.abort();
+    stopped
+}
+
+async fn run_once<'a>(loaded: &Loaded, job: &'a Job) -> Result<Report<'a>, Stop> {
+    let once = daemon::once(loaded, job, Arc::new(SystemClock), interrupted()).await;
     match once {
         Ok(once) => {
             let Ended { outcome, counts, message } = once.ended;

@@ -4,6 +4,7 @@
 //! process; `main.rs` does.
 
 mod args;
+mod backfill;
 mod check;
 mod control;
 mod demo;
@@ -64,6 +65,7 @@ fn perform(cli: Cli, out: &mut impl Write) -> Result<Exit, Stop> {
         Command::Run => launch::run(&place),
         Command::Demo => demo::demo(),
         Command::Once(args) => launch::once(&place, &args, out),
+        Command::Backfill(args) => backfill::backfill(&place, &args, out),
         Command::Check => check::check(&place, SystemClock.now(), out),
         Command::Completions { shell } => completions(shell, out),
         Command::Next(args) => next::next(&place, &args, SystemClock.now(), out),
@@ -89,6 +91,7 @@ async fn perform_talking(command: Command, place: &Place, out: &mut impl Write) 
         Command::Run
         | Command::Demo
         | Command::Once(_)
+        | Command::Backfill(_)
         | Command::Check
         | Command::Next(_)
         | Command::Completions { .. } => Err(Stop::new(Exit::Internal, "this command needs no daemon")),

@@ -107,7 +107,13 @@ async fn a_running_daemon_is_asked_and_its_refusal_is_exit_1() {
     printed(state.path(), &["reload"]).await;
     assert_eq!(
         control.heard(),
-        ["set one-stocks 1774746000000", "drop one-stocks None", "trigger one-stocks Yes No", "reload"]
+        [
+            "watermark one-stocks",
+            "set one-stocks 2026-03-29T01:00:00Z",
+            "drop one-stocks None",
+            "trigger one-stocks Yes No",
+            "reload",
+        ]
     );
     assert_eq!(stopped(state.path(), &["reload", "--wait"]).await.exit, Exit::Failed);
     assert_eq!(stopped(state.path(), &["trigger", "one-stock"]).await.exit, Exit::Failed);

@@ -7,12 +7,13 @@ use chrono::format::{Fixed, Item, StrftimeItems};
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeZone};
 use chrono_tz::Tz;
 
-/// `rfc3339`, `epoch-seconds`, `epoch-millis`, or a strftime pattern read in `zone`.
+/// `rfc3339`, `epoch-seconds`, `epoch-millis`, `integer`, or a strftime pattern read in `zone`.
 pub(super) fn format(node: &Node, zone: Option<Tz>) -> Result<CursorFormat, Wrong> {
     let words = [
         ("rfc3339", CursorFormat::Rfc3339),
         ("epoch-seconds", CursorFormat::EpochSeconds),
         ("epoch-millis", CursorFormat::EpochMillis),
+        ("integer", CursorFormat::Integer),
     ];
     let text = units::text(node)?;
     if let Some((_, format)) = words.iter().find(|(word, _)| *word == text) {
@@ -20,7 +21,8 @@ pub(super) fn format(node: &Node, zone: Option<Tz>) -> Result<CursorFormat, Wron
     }
     let items: Vec<Item<'_>> = StrftimeItems::new(text).collect();
     if !text.contains('%') || items.contains(&Item::Error) {
-        let help = "write rfc3339, epoch-seconds, epoch-millis, or a pattern such as \"%Y-%m-%d %H:%M:%S\"";
+        let help =
+            "write rfc3339, epoch-seconds, epoch-millis, integer, or a pattern such as \"%Y-%m-%d %H:%M:%S\"";
         return Err(Wrong::new(format!("`{text}` is not a format of times")).help(Some(help.to_owned())));
     }
     let is_offset = |item: &Item<'_>| {
@@ -64,6 +66,7 @@ pub(super) fn start(node: &Node, format: &CursorFormat) -> Result<Cursor, Wrong>
     let epoch = |unit: i64| text.parse::<i64>().ok().and_then(|number| number.checked_mul(unit));
     let (millis, written) = match format {
         CursorFormat::EpochMillis => (epoch(1), "a number of milliseconds"),
+        CursorFormat::Integer => (epoch(1), "a whole number"),
         CursorFormat::EpochSeconds => (epoch(1_000), "a number of seconds"),
         CursorFormat::Rfc3339 => {
             let instant = DateTime::parse_from_rfc3339(&text).ok();

@@ -1,4 +1,4 @@
-//! The two ends of a job: `pull` and `write`, or `read` and `push`, with the `map` between them.
+//! The ends of a job but for `pull`, which has a file of its own: `write`, `read` and `push`, with the `map` between.
 
 use super::connections;
 use super::diagnostic::did_you_mean;
@@ -6,12 +6,10 @@ use super::document::{Node, Value};
 use super::layers::METHOD_KEYS;
 use super::reader::Table;
 use super::units::{self, Wrong};
-use crate::job::pull::XmlTypes;
 use crate::job::push::Method;
-use crate::job::{FieldMap, MapRule, Pages, Pull, Push, Read, Since, ValueType, Write};
+use crate::job::{FieldMap, MapRule, OnGone, Push, Read, ValueType, Write};
 use crate::words::{ConnectionName, FieldPath, Template};
 use serde_json::Number;
-use std::time::Duration;
 
 /// The `[connection]` tables, for the jobs that name them.
 pub(super) struct Connections<'a> {
@@ -22,7 +20,7 @@ pub(super) struct Connections<'a> {
 }
 
 impl Connections<'_> {
-    fn named(&self, node: &Node, wanted: Kind) -> Result<ConnectionName, Wrong> {
+    pub(super) fn named(&self, node: &Node, wanted: Kind) -> Result<ConnectionName, Wrong> {
         let text = units::text(node)?;
         let name = ConnectionName::new(text).map_err(units::refused)?;
         let entries = self.tables.map(Node::entries).unwrap_or_default();
@@ -46,106 +44,22 @@ impl Connections<'_> {
     }
 }
 
+/// What is on the other end of a connection.
 #[derive(Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
+    /// An SQL database.
     Sql,
+    /// A REST API.
     Rest,
 }
 
-/// What is asked of a platform.
-pub(super) fn pull(table: &Table<'_>, connections: &Connections<'_>) -> Option<Pull> {
-    let since = table.table("since").map(|table| since(&table));
-    let pages = table.table("pages").map(|table| pages(&table));
-    let fillable: Vec<&str> =
-        since.is_some().then_some("since").into_iter().chain(pages.is_some().then_some("page")).collect();
-    let fill = |node: &Node, template: Template| {
-        let strange = template.placeholders().into_iter().find(|name| !fillable.contains(name));
-        let Some(name) = strange else { return Ok(template) };
-        let help = match name {
-            "since" => Some("`{since}` needs `since = { … }`".to_owned()),
-            "page" => Some("`{page}` needs `pages = { … }`".to_owned()),
-            other => did_you_mean(other, fillable.iter().copied()),
-        };
-        Err(unfillable(node, name).help(help))
-    };
-    let from = table.require("from", |node| connections.named(node, Kind::Rest));
-    let get = table.require("get", |node| fill(node, units::path_template(node)?));
-    let params = table.entries("params", |_, _, node| fill(node, units::template(node)?)).unwrap_or_default();
-    let rows = table.get("rows", units::field_path).unwrap_or_default();
-    let key = table.some("key", units::field_path);
-    let xml = table.table("xml").map(|table| xml(&table)).unwrap_or_default();
-    table.finish();
-
-    let asks = |name| {
-        let all = get.iter().chain(params.iter().map(|(_, template)| template));
-        all.flat_map(Template::placeholders).any(|placeholder| placeholder == name)
-    };
-    if pages.is_some() && get.is_some() && !asks("page") {
-        let help = "send the page's number: params = { page = \"{page}\" }";
-        let wrong = Wrong::new("no parameter says `{page}`: every request would ask for the same page");
-        table.error(Some("pages"), &table.place("pages"), wrong.help(Some(help.to_owned())));
-    }
-    if since.is_some() && get.is_some() && !asks("since") {
-        let wrong = Wrong::new("no parameter says `{since}`: every run reads everything again");
-        table.warn(Some("since"), &table.place("since"), wrong);
-    }
-    Some(Pull {
-        from: from?,
-        get: get?,
-        params,
-        rows,
-        key: key?,
-        pages: pages.unwrap_or(Some(Pages::Single))?,
-        since: match since {
-            Some(since) => Some(since?),
-            None => None,
-        },
-        xml,
-    })
-}
-
-fn xml(table: &Table<'_>) -> XmlTypes {
-    let paths = |key| table.list(key, units::field_path).unwrap_or_default();
-    let types = XmlTypes { lists: paths("lists"), numbers: paths("numbers"), booleans: paths("booleans") };
-    table.finish();
-    types
-}
-
-fn unfillable(node: &Node, name: &str) -> Wrong {
+pub(super) fn unfillable(node: &Node, name: &str) -> Wrong {
     let wrong = Wrong::new(format!("nothing fills the placeholder `{{{name}}}`"));
     let text = if let Value::Text(text) = &node.value { text.as_str() } else { "" };
     match text.find(&format!("{{{name}}}")) {
         Some(byte) => wrong.at(node.column(text[..byte].chars().count())),
         None => wrong,
     }
-}
-
-fn pages(table: &Table<'_>) -> Option<Pages> {
-    let first = table.get("first", |node| units::whole(node, 0, u64::MAX)).unwrap_or(1);
-    let total = table.get("total", units::field_path);
-    let items = table.get("items", units::field_path);
-    table.finish();
-    if total.is_none() && items.is_none() {
-        let help = "say where the answer holds the number of pages (total) or of rows (items)";
-        let wrong = Wrong::new("nothing says how many pages there are").help(Some(help.to_owned()));
-        table.error(None, &table.node.at, wrong);
-    }
-    Some(Pages::Numbered { first, total, items })
-}
-
-fn since(table: &Table<'_>) -> Option<Since> {
-    let zone = table.get("timezone", units::zone);
-    let field = table.require("field", units::field_path);
-    let format = table.require("format", |node| super::cursor::format(node, zone));
-    let start = match &format {
-        Some(format) => table.require("start", |node| super::cursor::start(node, format)),
-        // Without its format a start can't be judged.
-        None => table.take("start").and(None),
-    };
-    let overlap = table.get("overlap", units::duration).unwrap_or(Duration::from_secs(600));
-    let settle = table.get("settle", units::duration).unwrap_or(Duration::from_secs(60));
-    table.finish();
-    Some(Since { field: field?, format: format?, start: start?, overlap, settle })
 }
 
 /// Where pulled rows go.
@@ -166,8 +80,26 @@ pub(super) fn write(
             _ => Ok(column),
         }
     });
+    let on_gone = table.get("on-gone", |node| match &node.value {
+        Value::Table(_) => {
+            let set = table.below("on-gone", node).and_then(|table| {
+                let set = table.entries("set", |_, _, node| Ok(json(node, &mut |_, _| {})));
+                if set.as_ref().is_none_or(Vec::is_empty) {
+                    let help = "name columns and their values: on-gone = { set = { active = false } }";
+                    let wrong = Wrong::new("sets nothing").help(Some(help.to_owned()));
+                    table.error(None, &table.node.at, wrong);
+                }
+                table.finish();
+                set
+            });
+            Ok(set.map_or(OnGone::Ignore, |set| OnGone::Set(set.into_iter().collect())))
+        }
+        _ => units::one_of(node, &[("ignore", false), ("delete", true)])
+            .map(|delete| if delete { OnGone::Delete } else { OnGone::Ignore }),
+    });
     table.finish();
-    Some(Write { to: to?, table: name?, upsert_by: upsert_by?, map })
+    let on_gone = on_gone.unwrap_or_default();
+    Some(Write { to: to?, table: name?, upsert_by: upsert_by?, map, on_gone })
 }
 
 /// Which rows are read from the ERP.

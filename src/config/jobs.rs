@@ -5,7 +5,7 @@ use super::document::Node;
 use super::ends::{self, Connections};
 use super::reader::Table;
 use super::units::{self, Wrong};
-use super::{Loaded, trigger};
+use super::{Loaded, pull, trigger};
 use crate::job::{Estimate, Job, Trigger, Work};
 use crate::schedule::{CatchUp, Overlap, Policy, Rerun};
 use crate::words::JobName;
@@ -50,7 +50,8 @@ fn job(
     let enabled = table.get("enabled", units::flag).unwrap_or(true);
     let trigger = trigger::read(table, zone);
     let policy = policy(table);
-    let work = work(table, connections, names);
+    let own_zone = table.node.get("timezone").and_then(|node| units::zone(node).ok());
+    let work = work(table, own_zone.unwrap_or(zone), connections, names);
     table.finish();
     let (Some(trigger), Some(work), true) = (trigger, work, table.is_clean_since(errors)) else {
         return None;
@@ -102,12 +103,12 @@ fn timeout_fits(table: &Table<'_>, trigger: &Trigger, policy: &Policy) {
 }
 
 /// The two ends; nothing if any of them is wrong.
-fn work(table: &Table<'_>, connections: &Connections<'_>, names: &[&str]) -> Option<Work> {
+fn work(table: &Table<'_>, zone: Tz, connections: &Connections<'_>, names: &[&str]) -> Option<Work> {
     let map = ends::map(table);
     let [pull, write, read, push] = ["pull", "write", "read", "push"].map(|key| table.table(key));
     let has = |key: &str| table.node.get(key).is_some();
 
-    let pull_end = pull.as_ref().map(|pull| ends::pull(pull, connections));
+    let pull_end = pull.as_ref().map(|pull| pull::read(pull, zone, connections));
     let write_end = write.as_ref().map(|write| ends::write(write, connections, map.clone()));
     let read_end = read.as_ref().map(|read| ends::read(read, connections));
     let key = read_end.as_ref().and_then(Option::as_ref).map(|read| read.key.as_slice());
@@ -131,7 +132,11 @@ fn work(table: &Table<'_>, connections: &Connections<'_>, names: &[&str]) -> Opt
         }
     }
     match (pull_end, write_end, read_end, push_end) {
-        (Some(pull), Some(write), ..) => Some(Work::Pull(Box::new(pull?), Box::new(write?))),
+        (Some(end), Some(write), ..) => {
+            let (end, write) = (end?, write?);
+            pull::check_gone(table, &end, &write);
+            Some(Work::Pull(Box::new(end), Box::new(write)))
+        }
         (.., Some(read), Some(push)) => Some(Work::Push(Box::new(read?), Box::new(push?))),
         (None, None, None, None) if !trigger::is_given(table.node) => {
             let name = table.name();

@@ -82,7 +82,8 @@ pub(super) fn is_given(job: &Node) -> bool {
     TRIGGER_KEYS.iter().any(|key| job.get(key).is_some())
 }
 
-fn cron(node: &Node) -> Result<CronExpr, Wrong> {
+/// A cron expression.
+pub(super) fn cron(node: &Node) -> Result<CronExpr, Wrong> {
     CronExpr::new(units::text(node)?).map_err(|bad| {
         let at = node.column(bad.offset);
         Wrong::new(format!("{}: {}", bad.field, bad.reason)).at(at)

@@ -1,6 +1,8 @@
 //! Builds the two ends of a job and what it remembers between runs. Connections are opened once and shared by all jobs
 //! that use them, so that their quotas, logins and pools are shared too.
 
+mod deliveries;
+mod feed;
 mod preview;
 mod pull;
 mod push;
@@ -10,22 +12,25 @@ pub use preview::{Preview, PreviewCounts, PreviewedReject, PreviewedRequest};
 use crate::clock::SharedClock;
 use crate::connection::{Connection, ConnectionKind};
 use crate::erp::{Database, SqlSink, SqlSource};
-use crate::job::{Job, Work};
-use crate::rest::{Client, PullSource, RestSink, SharedWalk, walk_rules};
+use crate::job::{Cursor, CursorFormat, Job, Pull, Work, Write};
+use crate::rest::{Client, PullSource, Reader, RestSink, SharedWalk, Watch, waiting_row, walk_rules};
 use crate::retry::Backoff;
 use crate::state::{Coordinator as _, Store, Token, Watermark};
-use crate::transfer::{Checkpoint, Class, Failure, Sink, Source};
-use crate::watermark::Walk;
+use crate::transfer::{Checkpoint, Class, Digest, Failure, Record, Sink, Source};
+use crate::watermark::{Feed, Mark, Walk};
 use crate::words::{ConnectionName, JobName};
-use pull::PullCheckpoint;
+use chrono::{DateTime, TimeDelta, Utc};
+use deliveries::Deliveries;
+use feed::FeedCheckpoint;
+use pull::{PullCheckpoint, Scope, Unfinished};
 use push::PushCheckpoint;
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What a job reads and writes: jobs with several entities tell them apart by name, all jobs so far have one.
 const ENTITY: &str = "";
-/// Passes of one walk are numbered below the number of its run.
-const PASSES_BITS: u32 = 8;
+/// As many parked rows are followed up again by one run.
+const WAITING: usize = 1_000;
 
 /// The ends of one run.
 pub struct Ends {
@@ -45,6 +50,21 @@ pub struct Connectors {
     opened: BTreeMap<ConnectionName, Connection>,
     store: Store,
     clock: SharedClock,
+    turns: Arc<Mutex<BTreeMap<JobName, Turns>>>,
+}
+
+/// Held by whoever reads for a job, from a page's request to its commit.
+type Turns = Arc<tokio::sync::Mutex<()>>;
+
+/// A stretch of the past to read again.
+#[derive(Clone)]
+pub struct Backfill {
+    /// From here, included.
+    pub since: Cursor,
+    /// Up to here, excluded.
+    pub until: Cursor,
+    /// Is told of each page.
+    pub watch: Option<Watch>,
 }
 
 impl Connectors {
@@ -73,6 +93,7 @@ impl Connectors {
             opened: connections.clone(),
             store,
             clock: clock.clone(),
+            turns: before.map_or_else(Arc::default, |before| Arc::clone(&before.turns)),
         };
         for (name, connection) in connections {
             let before = before.filter(|before| before.opened.get(name) == Some(connection));
@@ -109,16 +130,7 @@ impl Connectors {
     pub async fn ends(&self, job: &Job, token: &Token) -> Result<Ends, Failure> {
         self.store.recover_doubt(&job.name, ENTITY).await.map_err(state)?;
         match &job.work {
-            Work::Pull(pull, write) => {
-                let client = self.client(&pull.from)?;
-                let sink = SqlSink::new(self.database(&write.to)?, write);
-                let rules = walk_rules(pull);
-                let walk = self.walk(job, pull, token, &rules).await?;
-                let checkpoint =
-                    PullCheckpoint::new(self.store.clone(), token.clone(), pull, walk.clone(), rules);
-                let source = PullSource::new(&client, Arc::new((**pull).clone()), walk, self.clock.clone());
-                Ok(Ends { source: Box::new(source), sink: Box::new(sink), checkpoint: Box::new(checkpoint) })
-            }
+            Work::Pull(pull, write) => self.pull(job, pull, write, token, None).await,
             Work::Push(read, push) => {
                 let database = self.database(&read.from)?;
                 let source = SqlSource::new(database, read, push.map.clone(), push.group_by.clone());
@@ -130,28 +142,135 @@ impl Connectors {
         }
     }
 
-    /// The walk that a crash left unfinished, or a new one from the watermark less the overlap.
-    async fn walk(
+    /// Builds the ends of a run that reads a stretch of the past again and leaves the watermark alone.
+    pub async fn backfill(&self, job: &Job, token: &Token, backfill: Backfill) -> Result<Ends, Failure> {
+        match &job.work {
+            Work::Pull(pull, write) if pull.changed().is_some() => {
+                self.pull(job, pull, write, token, Some(backfill)).await
+            }
+            _ => Err(Failure::new(
+                Class::Config,
+                "only a job that pulls by the time of change (`since = { field = … }`) has a past to fill in",
+            )),
+        }
+    }
+
+    async fn pull(
         &self,
         job: &Job,
-        pull: &crate::job::Pull,
+        pull: &Pull,
+        write: &Write,
         token: &Token,
-        rules: &crate::watermark::WalkRules,
-    ) -> Result<SharedWalk, Failure> {
-        let unfinished = self.store.walk(&job.name, ENTITY).await.map_err(state)?;
-        if let Some(walk) = unfinished.and_then(|walk| serde_json::from_value::<Walk>(walk).ok()) {
-            tracing::info!(pass = walk.pass(), "taking up the walk that was interrupted");
-            return Ok(SharedWalk::new(walk.resumed()));
-        }
-        let low = match &pull.since {
-            None => None,
-            Some(since) => {
-                let mark = pull::watermark(&self.store, &job.name).await?;
-                let overlap = i64::try_from(since.overlap.as_millis()).unwrap_or(i64::MAX);
-                Some(mark.map_or(since.start, |mark| mark.minus(overlap).max(since.start)))
+        backfill: Option<Backfill>,
+    ) -> Result<Ends, Failure> {
+        let client = self.client(&pull.from)?;
+        let sink = SqlSink::new(self.database(&write.to)?, write);
+        let deliveries = Deliveries::new(self.store.clone(), token.clone(), pull, write);
+        let pull = Arc::new(pull.clone());
+        let (reader, scope) = self.reader(job, &pull, backfill.as_ref()).await?;
+        let checkpoint: Box<dyn Checkpoint> = match &reader {
+            Reader::Feed(_) => Box::new(FeedCheckpoint::new(deliveries, pull.each.is_some())),
+            Reader::Walk(walk) => {
+                let (pull, walk, rules) = (Arc::clone(&pull), walk.clone(), walk_rules(&pull));
+                Box::new(PullCheckpoint::new(deliveries, pull, walk, rules, scope))
             }
         };
-        Ok(SharedWalk::new(Walk::new(token.run.0 << PASSES_BITS, low, rules)))
+        let waiting = if pull.each.is_some() { self.waiting(&job.name).await? } else { Vec::new() };
+        let turns = self.turns(&job.name);
+        let mut source =
+            PullSource::new(&client, pull, reader, self.clock.clone(), turns).with_waiting(waiting);
+        if let Some(Backfill { until, watch, .. }) = backfill {
+            source = source.bounded(until, watch);
+        }
+        Ok(Ends { source: Box::new(source), sink: Box::new(sink), checkpoint })
+    }
+
+    /// Where reading goes on: the feed's next id; the walk that a crash left unfinished, or a new one from the watermark
+    /// less the overlap, or from the start where the job reads the whole list or a sweep is due. Changes nothing.
+    async fn reader(
+        &self,
+        job: &Job,
+        pull: &Pull,
+        backfill: Option<&Backfill>,
+    ) -> Result<(Reader, Scope), Failure> {
+        if let Some(feed) = pull.feed() {
+            let known = watermark(&self.store, &job.name, None).await?;
+            let known = known.and_then(|known| u64::try_from(known.0).ok());
+            return Ok((Reader::Feed(Feed::new(known, &feed.rules)), Scope::Live { sweep: None }));
+        }
+        let rules = walk_rules(pull);
+        let entity = backfill.map_or_else(String::new, |Backfill { since, until, .. }| {
+            format!("backfill:{}/{}", Mark::At(*since), Mark::At(*until))
+        });
+        let kept = self.store.walk(&job.name, &entity).await.map_err(state)?;
+        let kept = kept.and_then(|kept| serde_json::from_value::<Unfinished>(kept).ok());
+        // One that does not fit is of a configuration that has changed since.
+        let kept = kept.filter(|kept| kept.walk.fits(&rules));
+        if let Some(Unfinished { walk, .. }) = &kept {
+            tracing::info!(pass = walk.pass(), "taking up the walk that was interrupted");
+        }
+        let (walk, scope) = match (kept, backfill) {
+            (Some(kept), None) => (kept.walk.resumed(), Scope::Live { sweep: kept.sweep }),
+            (None, None) => {
+                let sweep = self.sweep_due(&job.name, pull).await?;
+                let low = self.low(job, pull, sweep.is_some()).await?;
+                (Walk::new(low, &rules), Scope::Live { sweep })
+            }
+            (kept, Some(Backfill { since, until, .. })) => {
+                let new = || Walk::new(Some(*since), &rules);
+                let walk = kept.map_or_else(new, |kept| kept.walk.resumed());
+                (walk, Scope::Backfill { entity, until: *until })
+            }
+        };
+        Ok((Reader::Walk(SharedWalk::new(walk)), scope))
+    }
+
+    async fn low(&self, job: &Job, pull: &Pull, sweeps: bool) -> Result<Option<Cursor>, Failure> {
+        let Some(changed) = pull.changed() else { return Ok(None) };
+        let mark = watermark(&self.store, &job.name, Some(&changed.format)).await?;
+        let mark = mark.filter(|_| !sweeps);
+        Ok(Some(mark.map_or(changed.start, |mark| mark.minus(changed.overlap).max(changed.start))))
+    }
+
+    /// Now, if a slot of `sweep` has come since the last sweep.
+    async fn sweep_due(&self, job: &JobName, pull: &Pull) -> Result<Option<DateTime<Utc>>, Failure> {
+        let Some(timetable) = &pull.sweep else { return Ok(None) };
+        let now = self.clock.now();
+        let second = TimeDelta::seconds(1);
+        Ok(match Marker::of(&self.store).get(job).await? {
+            // A clock that was wrong and was corrected silences no sweep.
+            Some(last) if last <= now && timetable.slots(last + second, now + second).next().is_none() => {
+                None
+            }
+            _ => Some(now),
+        })
+    }
+
+    /// The rows that are parked until their follow-up succeeds.
+    async fn waiting(&self, job: &JobName) -> Result<Vec<Record>, Failure> {
+        let mut waiting = Vec::new();
+        let mut after: Option<(String, String)> = None;
+        if self.store.count_rejects(job).await.map_err(state)? == 0 {
+            return Ok(waiting);
+        }
+        while waiting.len() < WAITING {
+            let from = after.as_ref().map(|(entity, key)| (entity.as_str(), key.as_str()));
+            let rejects = self.store.rejects(job, from, WAITING).await.map_err(state)?;
+            let Some(last) = rejects.last() else { break };
+            after = Some((last.entity.clone(), last.key.clone()));
+            waiting.extend(rejects.into_iter().filter_map(|reject| {
+                let content = waiting_row(&reject.content)?;
+                let digest = Digest::of(content.get().as_bytes());
+                Some(Record { key: reject.key, cursor: None, content, digest, group: Vec::new() })
+            }));
+        }
+        waiting.truncate(WAITING);
+        Ok(waiting)
+    }
+
+    fn turns(&self, job: &JobName) -> Turns {
+        let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(turns.entry(job.clone()).or_default())
     }
 
     fn client(&self, name: &ConnectionName) -> Result<Arc<Client>, Failure> {
@@ -175,4 +294,51 @@ fn missing(name: &ConnectionName, what: &str) -> Failure {
 /// A failure of our own state, as a run sees it.
 fn state(error: crate::state::StateError) -> Failure {
     Failure::new(Class::State, error.to_string())
+}
+
+/// How far the job has read its source: by cursors of this format, or by ids.
+async fn watermark(
+    store: &Store,
+    job: &JobName,
+    format: Option<&CursorFormat>,
+) -> Result<Option<Cursor>, Failure> {
+    let Some(kept) = store.watermark(job, ENTITY).await.map_err(state)? else { return Ok(None) };
+    let by_id = format.is_none_or(|format| *format == CursorFormat::Integer);
+    match Mark::from_value(&kept.value) {
+        Ok(Mark::Id(id)) if by_id => Ok(Some(Cursor(id))),
+        Ok(Mark::At(cursor)) if !by_id => Ok(Some(cursor)),
+        kept_mark => {
+            let shown = kept_mark.map_or_else(|_| kept.value.to_string(), |mark| mark.to_string());
+            let wanted = if by_id { "ids" } else { "times" };
+            Err(Failure::new(
+                Class::Config,
+                format!(
+                    "its watermark is {shown}, and the job goes on by {wanted}: set the watermark again (cadenced watermark set \
+                     {job} …), or reset it to start anew"
+                ),
+            ))
+        }
+    }
+}
+
+/// When a job last swept its list.
+struct Marker<'a>(&'a Store);
+
+impl<'a> Marker<'a> {
+    const NAMESPACE: &'static str = "sweep";
+
+    fn of(store: &'a Store) -> Self {
+        Self(store)
+    }
+
+    async fn get(&self, job: &JobName) -> Result<Option<DateTime<Utc>>, Failure> {
+        let kept = self.0.get_blob(Self::NAMESPACE, job.as_str()).await.map_err(state)?;
+        let text = kept.and_then(|bytes| String::from_utf8(bytes).ok());
+        Ok(text.and_then(|text| text.parse().ok()))
+    }
+
+    async fn set(&self, job: &JobName, at: DateTime<Utc>) -> Result<(), Failure> {
+        let text = at.to_rfc3339().into_bytes();
+        self.0.put_blob(Self::NAMESPACE, job.as_str(), text).await.map_err(state)
+    }
 }

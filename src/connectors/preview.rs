@@ -6,7 +6,7 @@ use super::push::PushCheckpoint;
 use super::{Connectors, unconfigured};
 use crate::erp::SqlSource;
 use crate::job::{Job, Push, Read, Work};
-use crate::rest::{Client, PullSource, Request, RestSink, Shown, walk_rules};
+use crate::rest::{Client, PullSource, Request, RestSink, Shown};
 use crate::run::{RunId, Slot};
 use crate::state::Token;
 use crate::transfer::{Batch, Checkpoint as _, Failure, Rejected, Sink as _, Source as _};
@@ -110,8 +110,10 @@ impl Connectors {
         match &job.work {
             Work::Pull(pull, _) => {
                 let client = self.client(&pull.from)?;
-                let walk = self.walk(job, pull, &token, &walk_rules(pull)).await?;
-                let source = PullSource::new(&client, Arc::new((**pull).clone()), walk, self.clock.clone());
+                let (reader, _) = self.reader(job, pull, None).await?;
+                let pull_of_run = Arc::new((**pull).clone());
+                let (clock, turns) = (self.clock.clone(), self.turns(&job.name));
+                let source = PullSource::new(&client, pull_of_run, reader, clock, turns);
                 if let Some(request) = source.next_request()? {
                     preview.add(&client, &pull.from, &request, &Batch::default())?;
                 }

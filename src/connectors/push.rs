@@ -8,8 +8,9 @@ use crate::crash;
 use crate::job::{Push, Read};
 use crate::rest::KEY_SEPARATOR;
 use crate::state::{Delivered, Doubtful, Settlement, Store, Token};
-use crate::transfer::{Batch, Checkpoint, Chunk, Class, Digest, Failure, Record, Rejected, Settled};
-use crate::watermark::PageFacts;
+use crate::transfer::{
+    Batch, Checkpoint, Chunk, Class, Digest, Failure, Progress, Record, Rejected, Settled,
+};
 use crate::words::JobName;
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
@@ -236,7 +237,7 @@ impl Checkpoint for PushCheckpoint {
     fn advance<'a>(
         &'a mut self,
         rejected: &'a [Rejected],
-        _: Option<PageFacts>,
+        _: Option<Progress>,
     ) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(async move {
             if rejected.is_empty() {

@@ -8,7 +8,7 @@ use crate::admin::control::{
 };
 use crate::clock::SharedClock;
 use crate::connectors::Preview;
-use crate::job::{Cursor, Job, Work};
+use crate::job::{Job, Work};
 use crate::planner;
 use crate::reload::{Reloader, Set};
 use crate::run::{Outcome, RunId, RunRecord, SlotRange};
@@ -17,6 +17,7 @@ use crate::scheduler::{Jobs, SchedulerHandle, View};
 use crate::state::{Coordinator as _, JobView, StateError, Store, Watermark};
 use crate::telemetry;
 use crate::transfer::Failure;
+use crate::watermark::Mark;
 use crate::words::JobName;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -475,10 +476,10 @@ impl Control for DaemonControl {
         })
     }
 
-    fn set_watermark(&self, job: JobName, to: Cursor) -> BoxFuture<'_, Answer<WatermarkRow>> {
+    fn set_watermark(&self, job: JobName, to: Mark) -> BoxFuture<'_, Answer<WatermarkRow>> {
         Box::pin(async move {
             self.movable(&job).await?;
-            self.store.set_watermark(&job, ENTITY, to.0.into()).await.map_err(internal)?;
+            self.store.set_watermark(&job, ENTITY, to.to_value()).await.map_err(internal)?;
             self.mark(&job).await
         })
     }

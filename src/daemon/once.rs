@@ -4,14 +4,17 @@
 use super::{StartError, blocking, open_store};
 use crate::clock::SharedClock;
 use crate::config::Loaded;
-use crate::connectors::{Connectors, Preview};
+use crate::connectors::{Backfill, Connectors, Preview};
 use crate::job::{Job, Work};
 use crate::run::{Cause, Slot};
 use crate::runner::{Ended, Perform as _, Runner};
 use crate::state::{Claim, Claimed, Closing, Coordinator as _, LedgerBatch, Store};
 use chrono::{SubsecRound as _, TimeDelta};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::watch;
+
+const LONGEST_BACKFILL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// A run that was made.
 #[derive(Debug)]
@@ -35,6 +38,26 @@ pub async fn once(
     let store = open_store(&loaded.settings.state, &clock).await?;
     let runner = Runner::new(connect(loaded, &store, &clock).await?, None);
     let once = run(&store, &runner, job, &clock, stop).await;
+    drop(runner);
+    drop(blocking(move || drop(store)).await);
+    once
+}
+
+/// Reads a stretch of the past of `job` again, delivers what differs, and leaves its watermark alone. Cut off, the same
+/// stretch goes on where it was.
+pub async fn backfill(
+    loaded: &Loaded,
+    job: &Job,
+    backfill: Backfill,
+    clock: SharedClock,
+    stop: watch::Receiver<bool>,
+) -> Result<Once, StartError> {
+    let store = open_store(&loaded.settings.state, &clock).await?;
+    let runner = Runner::backfilling(connect(loaded, &store, &clock).await?, backfill);
+    // Years of orders take longer than any run may; whoever asked for them can stop it.
+    let mut job = job.clone();
+    job.policy.timeout = LONGEST_BACKFILL;
+    let once = run(&store, &runner, &job, &clock, stop).await;
     drop(runner);
     drop(blocking(move || drop(store)).await);
     once

@@ -4,7 +4,7 @@
 //!
 //! A field goes to the column of its name; fields without a column are left out, columns without a field are left as they
 //! are. Objects and arrays are written as JSON text. A column named `raw` gets the record whole, as it came. What is gone
-//! from the platform stays in the table.
+//! from the platform stays, is deleted, or has columns set, as the job says.
 
 use super::Database;
 use super::cell::{Cell, cell};
@@ -12,7 +12,7 @@ use super::database::Access;
 use super::failure::{Fault, failure, fault};
 use super::session::Session;
 use super::table::{Fit, Table};
-use crate::job::Write;
+use crate::job::{OnGone, Write};
 use crate::transfer::{Batch, Failure, Record, Rejected, Settled, Sink};
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
@@ -56,7 +56,7 @@ impl SqlSink {
     }
 
     async fn write_batch(&mut self, batch: &Batch) -> Result<Settled, Failure> {
-        if batch.records.is_empty() {
+        if batch.records.is_empty() && batch.gone.is_empty() {
             return Ok(Settled::default());
         }
         // The session is taken, and put back only in a known state: also where this future is dropped half-way.
@@ -69,10 +69,16 @@ impl SqlSink {
             None => self.plan.insert(Plan::new(Table::find(&mut session, &self.write).await?)),
         };
         let mut settled = Settled::default();
-        let mut upserts = Vec::with_capacity(batch.records.len());
+        let mut upserts = Vec::with_capacity(batch.records.len() + batch.gone.len());
         for record in &batch.records {
             match plan.upsert(record, &self.write)? {
                 Ok(upsert) => upserts.push((record, upsert)),
+                Err(reason) => settled.rejected.push(reject(record, reason)),
+            }
+        }
+        for record in &batch.gone {
+            match plan.removal(record, &self.write.on_gone) {
+                Ok(removal) => upserts.push((record, removal)),
                 Err(reason) => settled.rejected.push(reject(record, reason)),
             }
         }
@@ -95,8 +101,8 @@ impl Sink for SqlSink {
         if records.is_empty() { Vec::new() } else { vec![Batch { records, gone: Vec::new() }] }
     }
 
-    fn rest(&mut self, _gone: Vec<Record>) -> Vec<Batch> {
-        Vec::new()
+    fn rest(&mut self, gone: Vec<Record>) -> Vec<Batch> {
+        if gone.is_empty() { Vec::new() } else { vec![Batch { records: Vec::new(), gone }] }
     }
 
     fn write<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<Settled, Failure>> {
@@ -165,6 +171,29 @@ impl Plan {
             }
         };
         Ok(Ok(Upsert { sql, cells: cells.into_values().collect() }))
+    }
+
+    /// The statement that removes the row of a record that is gone; its content are the columns of the key.
+    fn removal(&self, record: &Record, on_gone: &OnGone) -> Result<Upsert, String> {
+        let key: Map<String, Value> =
+            serde_json::from_str(record.content.get()).map_err(|error| error.to_string())?;
+        let set = match on_gone {
+            OnGone::Set(set) => set.clone(),
+            OnGone::Delete | OnGone::Ignore => Map::new(),
+        };
+        let cells = |fields: &Map<String, Value>| {
+            let cells = fields.iter().map(|(field, value)| {
+                let (i, _) = self
+                    .table
+                    .column_for(field)
+                    .ok_or_else(|| format!("table `{}` has no column `{field}`", self.table.name))?;
+                Ok((i, cell(self.table.dialect, self.table.columns[i].kind, value)?))
+            });
+            cells.collect::<Result<BTreeMap<usize, Cell>, String>>()
+        };
+        let (set, key) = (cells(&set)?, cells(&key)?);
+        let sql = self.table.removal(set.keys().copied(), key.keys().copied()).into();
+        Ok(Upsert { sql, cells: set.into_values().chain(key.into_values()).collect() })
     }
 
     /// What goes into which column.

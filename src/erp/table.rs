@@ -115,6 +115,33 @@ impl Table {
         fits.filter_map(|(i, column)| Some((i, fit(field, &column.name)?))).min_by_key(|(_, fit)| *fit)
     }
 
+    /// The statement that deletes the row with this key or, where columns are to be set, sets them there. The values of
+    /// what is set stand before those of the key.
+    pub(super) fn removal(
+        &self,
+        set: impl Iterator<Item = usize>,
+        key: impl Iterator<Item = usize>,
+    ) -> String {
+        let mut number = 0;
+        let mut equal = |i: usize| {
+            number += 1;
+            let column = &self.columns[i];
+            let value = match self.dialect {
+                Dialect::Postgres => column.cast.replace('$', &format!("${number}")),
+                _ => "?".to_owned(),
+            };
+            format!("{} = {value}", quote(self.dialect, &column.name))
+        };
+        let set: Vec<String> = set.map(&mut equal).collect();
+        let key: Vec<String> = key.map(&mut equal).collect();
+        let (table, key) = (&self.quoted, key.join(" and "));
+        if set.is_empty() {
+            format!("delete from {table} where {key}")
+        } else {
+            format!("update {table} set {} where {key}", set.join(", "))
+        }
+    }
+
     /// The statement that inserts these columns or, where the key is there already, updates them.
     ///
     /// # Errors

@@ -68,6 +68,7 @@ fn write(table: &str, upsert_by: &[&str]) -> Write {
     Write {
         to: ConnectionName::new("erp").unwrap(),
         table: table.to_owned(),
+        on_gone: crate::job::OnGone::default(),
         upsert_by: upsert_by.iter().map(|k| (*k).to_owned()).collect(),
         map: None,
     }

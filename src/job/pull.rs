@@ -1,10 +1,10 @@
 //! The two ends of a pull: what is asked of a platform, and where its rows go.
 
 use super::FieldMap;
+use crate::schedule::Timetable;
 use crate::words::{ConnectionName, FieldPath, Template};
-use std::time::Duration;
 
-pub use crate::watermark::{Cursor, CursorFormat};
+pub use crate::watermark::{Cursor, CursorFormat, FeedRules};
 
 /// What is asked of a platform.
 #[derive(Debug, Clone)]
@@ -13,7 +13,8 @@ pub struct Pull {
     pub from: ConnectionName,
     /// The path; placeholders are filled and percent-encoded.
     pub get: Template,
-    /// The query. Values may use `{since}` and `{page}`, and `{offset}` where pages go by offset.
+    /// The query. Values may use `{since}`, `{until}`, and of `{page}`, `{offset}` and `{cursor}` the one that fits `pages`. A
+    /// parameter that is only `{cursor}` or `{until}` is left out where there is none.
     pub params: Vec<(String, Template)>,
     /// Where the answer holds its rows; the empty path is the answer itself.
     pub rows: FieldPath,
@@ -21,8 +22,14 @@ pub struct Pull {
     pub key: Vec<FieldPath>,
     /// How the pages of one answer hang together.
     pub pages: Pages,
-    /// How the job knows where to go on.
+    /// How the job knows where to go on; without it, every run reads the whole list.
     pub since: Option<Since>,
+    /// The request that follows each row up: the list tells only what changed.
+    pub each: Option<Each>,
+    /// When the whole list is walked from its start beside the runs that only read on.
+    pub sweep: Option<Timetable>,
+    /// The share of known rows that may be gone at once before the run stops and removes nothing, 0 to 1.
+    pub max_gone: f64,
     /// What XML can't say of the rows, where the platform answers XML.
     pub xml: XmlTypes,
 }
@@ -53,21 +60,81 @@ pub enum Pages {
         /// Where the body holds the number of rows in all pages.
         items: Option<FieldPath>,
     },
+    /// Each answer says what comes next, until one does not.
+    Told(Told),
+}
+
+/// Pages that say what comes next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Told {
+    /// Where the body says it.
+    pub next: FieldPath,
+    /// What it says there.
+    pub kind: NextKind,
+    /// What the first request asks for; nothing where it leaves the parameter out.
+    pub first: Option<u64>,
+    /// Where the body holds the number of pages.
+    pub total: Option<FieldPath>,
+    /// Where the body holds the number of rows in all pages.
+    pub items: Option<FieldPath>,
+}
+
+/// What a page says of the next one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NextKind {
+    /// The value to ask with: an offset, a page, a token.
+    Value,
+    /// An address, of which this query parameter is the value to ask with. Nothing else of it is used.
+    Address {
+        /// The parameter.
+        parameter: String,
+    },
 }
 
 /// How a pull knows where to go on.
 #[derive(Debug, Clone)]
-pub struct Since {
+pub enum Since {
+    /// Rows carry the time, or the number, of their last change.
+    Changed(Changed),
+    /// The answer says which id comes next.
+    Feed(FeedSince),
+}
+
+/// Reading on by the rows' own cursors.
+#[derive(Debug, Clone)]
+pub struct Changed {
     /// What of a row is the cursor.
     pub field: FieldPath,
     /// How the cursor is written.
     pub format: CursorFormat,
     /// Where the first run starts, as the platform would write it.
     pub start: Cursor,
-    /// How much is read again each time, for what became visible late.
-    pub overlap: Duration,
-    /// How long before the server's own clock reading stops: what is younger may still be moving.
-    pub settle: Duration,
+    /// How much is read again each time, for what became visible late: milliseconds, or ids where the cursor is one.
+    pub overlap: i64,
+    /// How long before the server's own clock reading stops, in milliseconds: what is younger may still be moving.
+    pub settle: i64,
+}
+
+/// Reading on by the server's next id.
+#[derive(Debug, Clone)]
+pub struct FeedSince {
+    /// Where the answer says it.
+    pub next: FieldPath,
+    /// Where it starts, and how many ids are read again.
+    pub rules: FeedRules,
+}
+
+/// The request that follows up a row.
+#[derive(Debug, Clone)]
+pub struct Each {
+    /// The path; placeholders are fields of the row, percent-encoded.
+    pub get: Template,
+    /// The query; placeholders are fields of the row.
+    pub params: Vec<(String, Template)>,
+    /// Where the answer holds the record; the empty path is the answer itself.
+    pub record: FieldPath,
+    /// The statuses that say that the record is gone.
+    pub gone_on: Vec<u16>,
 }
 
 /// Where pulled rows go.
@@ -81,4 +148,75 @@ pub struct Write {
     pub upsert_by: Vec<String>,
     /// How a row becomes columns; without one, each field goes to the column of its name.
     pub map: Option<FieldMap>,
+    /// What becomes of a row whose record is gone from the platform.
+    pub on_gone: OnGone,
+}
+
+/// What becomes of a row whose record is gone from the platform.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub enum OnGone {
+    /// It stays as it is.
+    #[default]
+    Ignore,
+    /// It is deleted.
+    Delete,
+    /// These columns are set.
+    Set(serde_json::Map<String, serde_json::Value>),
+}
+
+impl OnGone {
+    /// Whether anybody needs to know what is gone.
+    #[must_use]
+    pub fn matters(&self) -> bool {
+        *self != Self::Ignore
+    }
+}
+
+impl Pull {
+    /// The cursor of its rows, where they have one.
+    #[must_use]
+    pub fn changed(&self) -> Option<&Changed> {
+        match &self.since {
+            Some(Since::Changed(changed)) => Some(changed),
+            _ => None,
+        }
+    }
+
+    /// How its feed goes on, where it is one.
+    #[must_use]
+    pub fn feed(&self) -> Option<&FeedSince> {
+        match &self.since {
+            Some(Since::Feed(feed)) => Some(feed),
+            _ => None,
+        }
+    }
+
+    /// Which of these columns holds which part of the key: by name, or, where each has only one, that one. Nothing where
+    /// they don't correspond.
+    #[must_use]
+    pub fn key_columns(&self, columns: &[String]) -> Option<Vec<(String, usize)>> {
+        if let ([_], [column]) = (self.key.as_slice(), columns) {
+            return Some(vec![(column.clone(), 0)]);
+        }
+        let part = |column: &String| {
+            self.key
+                .iter()
+                .position(|path| path.steps().last().is_some_and(|step| step.eq_ignore_ascii_case(column)))
+        };
+        columns.iter().map(|column| Some((column.clone(), part(column)?))).collect()
+    }
+
+    /// What is dated before this will not be asked for again once the watermark is at `reached`. Nothing where it may be:
+    /// a sweep asks for everything, and recognises by what was delivered ever what it need not deliver again.
+    #[must_use]
+    pub fn forgets_before(&self, reached: Cursor) -> Option<Cursor> {
+        let changed = self.changed().filter(|_| self.sweep.is_none())?;
+        Some(changed.format.floor(reached.minus(changed.overlap)))
+    }
+
+    /// Whether some runs of it read the whole list.
+    #[must_use]
+    pub fn reads_all(&self) -> bool {
+        self.since.is_none() || self.sweep.is_some()
+    }
 }

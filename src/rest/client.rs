@@ -353,7 +353,7 @@ impl Client {
         Err(config(format!("more than {REDIRECTS} redirects")))
     }
 
-    fn address(&self, request: &Request) -> Result<Url, String> {
+    pub(super) fn address(&self, request: &Request) -> Result<Url, String> {
         let slash = if request.path.starts_with('/') || request.path.is_empty() { "" } else { "/" };
         let address = format!("{}{slash}{}", self.shared.base, request.path);
         let mut url = Url::parse(&address).map_err(|error| format!("this is not an address: {error}"))?;

@@ -6,6 +6,7 @@
 mod auth;
 mod charset;
 mod client;
+mod page;
 mod pull;
 mod push;
 mod request;
@@ -19,6 +20,6 @@ mod verdict;
 mod xml;
 
 pub use client::{Client, Shown};
-pub use pull::{KEY_SEPARATOR, PullSource, SharedWalk, walk_rules};
+pub use pull::{KEY_SEPARATOR, PullSource, Reader, SharedWalk, Watch, waiting_row, walk_rules};
 pub use push::RestSink;
 pub use request::{Answer, BadPath, Body, Request, expand_path};

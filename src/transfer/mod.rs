@@ -5,7 +5,7 @@
 
 use crate::job::Cursor;
 use crate::run::Counts;
-use crate::watermark::Progress;
+use crate::watermark::PageFacts;
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
@@ -57,8 +57,22 @@ pub struct Chunk {
     pub records: Vec<Record>,
     /// Rows that could not become records.
     pub rejected: Vec<Rejected>,
-    /// How far the source has been read once these records are safe.
+    /// Records that are known to be gone from the source.
+    pub gone: Vec<Record>,
+    /// How far the source has been read once these records are safe; nothing where that says nothing new.
     pub progress: Option<Progress>,
+}
+
+/// How far a source has been read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Progress {
+    /// By this page of a list.
+    Page(PageFacts),
+    /// By this answer of a feed.
+    Feed {
+        /// The next id, if it lies ahead of all before.
+        reached: Option<u64>,
+    },
 }
 
 /// The records of one transaction or one request.
@@ -81,6 +95,10 @@ pub struct Settled {
 pub trait Source: Send {
     /// The next chunk, or nothing when the source has been read to its end.
     fn next(&mut self) -> BoxFuture<'_, Result<Option<Chunk>, Failure>>;
+    /// Completes the records that were not sifted out, where a chunk tells only that they changed.
+    fn follow<'a>(&'a mut self, _chunk: &'a mut Chunk) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async { Ok(()) })
+    }
     /// Requests sent so far.
     fn requests(&self) -> u64 {
         0
@@ -106,6 +124,11 @@ pub trait Sink: Send {
 pub trait Checkpoint: Send {
     /// Takes out of the chunk what was delivered before with the same content; gives how many that were.
     fn sift<'a>(&'a mut self, chunk: &'a mut Chunk) -> BoxFuture<'a, Result<u64, Failure>>;
+    /// Looks at the records again after [`Source::follow`] completed them; makes of what is gone what the sink needs to
+    /// remove it. Gives how many records it took out because they were delivered before.
+    fn sift_followed<'a>(&'a mut self, _chunk: &'a mut Chunk) -> BoxFuture<'a, Result<u64, Failure>> {
+        Box::pin(async { Ok(0) })
+    }
     /// Durably marks the batch's keys in doubt, before it is written.
     fn doubt<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<(), Failure>>;
     /// Durably remembers what the sink answered.
@@ -123,6 +146,14 @@ pub trait Checkpoint: Send {
     /// What an operator should know of a run that reached its end without having done all it should.
     fn note(&self) -> Option<String> {
         None
+    }
+    /// What is worth knowing of a run that did all it should.
+    fn remark(&self) -> Option<String> {
+        None
+    }
+    /// The run ends with this failure.
+    fn failed<'a>(&'a mut self, _failure: &'a Failure) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(async { Ok(()) })
     }
 }
 
@@ -173,6 +204,12 @@ pub async fn copy(
 ) -> Result<(), Failure> {
     let copied = copy_all(source, sink, checkpoint, counts).await;
     counts.requests = source.requests() + sink.requests();
+    if let Err(failure) = &copied {
+        // The failure it was about stays the run's.
+        if let Err(error) = checkpoint.failed(failure).await {
+            tracing::warn!(%error, "what the failure means for the next run could not be written down");
+        }
+    }
     copied
 }
 
@@ -186,6 +223,13 @@ async fn copy_all(
         counts.pages += 1;
         counts.read += (chunk.records.len() + chunk.rejected.len()) as u64;
         counts.unchanged += checkpoint.sift(&mut chunk).await?;
+        source.follow(&mut chunk).await?;
+        counts.unchanged += checkpoint.sift_followed(&mut chunk).await?;
+        if !chunk.gone.is_empty() {
+            for batch in sink.rest(std::mem::take(&mut chunk.gone)) {
+                deliver(&batch, sink, checkpoint, counts).await?;
+            }
+        }
         for batch in sink.gather(std::mem::take(&mut chunk.records)) {
             deliver(&batch, sink, checkpoint, counts).await?;
         }
@@ -209,7 +253,12 @@ async fn deliver(
     let settled = sink.write(batch).await?;
     checkpoint.settle(batch, &settled).await?;
     counts.rejected += settled.rejected.len() as u64;
-    counts.removed += batch.gone.len() as u64;
-    counts.written += (batch.records.len() - settled.rejected.len().min(batch.records.len())) as u64;
+    let refused: std::collections::HashSet<&str> =
+        settled.rejected.iter().map(|rejected| rejected.key.as_str()).collect();
+    let accepted = |records: &[Record]| {
+        records.iter().filter(|record| !refused.contains(record.key.as_str())).count() as u64
+    };
+    counts.removed += accepted(&batch.gone);
+    counts.written += accepted(&batch.records);
     Ok(())
 }

@@ -10,7 +10,8 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// A point in a platform's time: milliseconds since 1970-01-01T00:00:00Z.
+/// A point in a platform's order of change: milliseconds since 1970-01-01T00:00:00Z, or an id where the platform counts
+/// instead ([`CursorFormat::Integer`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Cursor(pub i64);
@@ -28,10 +29,10 @@ impl Cursor {
         DateTime::from_timestamp_millis(self.0)
     }
 
-    /// This much earlier.
+    /// This much earlier: milliseconds, or ids.
     #[must_use]
-    pub fn minus(self, milliseconds: i64) -> Self {
-        Self(self.0.saturating_sub(milliseconds))
+    pub fn minus(self, distance: i64) -> Self {
+        Self(self.0.saturating_sub(distance))
     }
 }
 
@@ -51,6 +52,8 @@ pub enum CursorFormat {
     EpochSeconds,
     /// Milliseconds since 1970.
     EpochMillis,
+    /// A number that rises with every change and is no time: nothing here is compared with a clock.
+    Integer,
 }
 
 impl CursorFormat {
@@ -59,7 +62,7 @@ impl CursorFormat {
     #[must_use]
     pub fn write_low(&self, low: Cursor, now: DateTime<Utc>) -> String {
         match self {
-            Self::EpochMillis => low.0.to_string(),
+            Self::EpochMillis | Self::Integer => low.0.to_string(),
             Self::EpochSeconds => low.0.div_euclid(1000).to_string(),
             Self::Rfc3339 => match low.instant() {
                 Some(instant) => instant.to_rfc3339_opts(SecondsFormat::Secs, true),
@@ -70,6 +73,14 @@ impl CursorFormat {
                 None => low.0.to_string(),
             },
         }
+    }
+
+    /// Where reading starts when this cursor is asked for: the smallest cursor that is written like it or reads later.
+    /// A platform that dates by the day changes rows all day long under one cursor.
+    #[must_use]
+    pub fn floor(&self, cursor: Cursor) -> Cursor {
+        let Some(instant) = cursor.instant() else { return cursor };
+        self.read_text(&self.write_low(cursor, instant)).map_or(cursor, |floor| floor.min(cursor))
     }
 
     /// Reads a cursor as the platform wrote it. Besides its own format, ISO 8601 with or without an offset is
@@ -88,7 +99,7 @@ impl CursorFormat {
     #[must_use]
     pub fn read_text(&self, text: &str) -> Option<Cursor> {
         match self {
-            Self::EpochMillis => text.parse().ok().map(Cursor),
+            Self::EpochMillis | Self::Integer => text.parse().ok().map(Cursor),
             Self::EpochSeconds => text.parse::<i64>().ok()?.checked_mul(1000).map(Cursor),
             Self::Rfc3339 => iso(text, Tz::UTC),
             Self::Local { pattern, timezone } => match parse_naive(text, pattern) {
@@ -181,6 +192,20 @@ mod tests {
         assert_eq!(CursorFormat::Rfc3339.write_low(low, now), "2026-03-02T11:20:05Z");
         let date = CursorFormat::Local { pattern: "%Y-%m-%d".to_owned(), timezone: Tz::UTC };
         assert_eq!(date.write_low(low, now), "2026-03-02");
+    }
+
+    #[test]
+    fn a_format_without_a_time_of_day_reads_the_whole_day_again() {
+        let date =
+            CursorFormat::Local { pattern: "%Y-%m-%d".to_owned(), timezone: chrono_tz::Europe::Madrid };
+        let noon = Cursor::at(utc("2026-03-02T12:00:00Z"));
+        assert_eq!(date.floor(noon), Cursor::at(utc("2026-03-01T23:00:00Z")));
+        assert_eq!(date.read_text("2026-03-02"), Some(date.floor(noon)));
+        assert_eq!(madrid().floor(Cursor(noon.0 + 999)), noon);
+        assert_eq!(CursorFormat::Integer.floor(Cursor(17)), Cursor(17));
+        // The second pass of the repeated hour reads as the first.
+        let second_pass = Cursor::at(utc("2026-10-25T01:30:00Z"));
+        assert_eq!(madrid().floor(second_pass), Cursor::at(utc("2026-10-25T00:30:00Z")));
     }
 
     #[test]

@@ -1,8 +1,9 @@
 //! The ends of a run with a fate: at a step decided beforehand the process dies, or the ERP fails under the writer.
 
 use cadenced::connectors::Ends;
-use cadenced::transfer::{Batch, Checkpoint, Chunk, Class, Failure, Record, Rejected, Settled, Sink, Source};
-use cadenced::watermark::PageFacts;
+use cadenced::transfer::{
+    Batch, Checkpoint, Chunk, Class, Failure, Progress, Record, Rejected, Settled, Sink, Source,
+};
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Connection as _, Sqlite};
@@ -192,6 +193,10 @@ impl Source for Mortal<dyn Source> {
         Box::pin(self.fate.step(self.end.next()))
     }
 
+    fn follow<'a>(&'a mut self, chunk: &'a mut Chunk) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(self.fate.step(self.end.follow(chunk)))
+    }
+
     fn requests(&self) -> u64 {
         self.end.requests()
     }
@@ -220,6 +225,10 @@ impl Checkpoint for Mortal<dyn Checkpoint> {
         Box::pin(self.fate.step(self.end.sift(chunk)))
     }
 
+    fn sift_followed<'a>(&'a mut self, chunk: &'a mut Chunk) -> BoxFuture<'a, Result<u64, Failure>> {
+        Box::pin(self.fate.step(self.end.sift_followed(chunk)))
+    }
+
     fn doubt<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(self.fate.step(self.end.doubt(batch)))
     }
@@ -235,7 +244,7 @@ impl Checkpoint for Mortal<dyn Checkpoint> {
     fn advance<'a>(
         &'a mut self,
         rejected: &'a [Rejected],
-        progress: Option<PageFacts>,
+        progress: Option<Progress>,
     ) -> BoxFuture<'a, Result<(), Failure>> {
         Box::pin(self.fate.step(self.end.advance(rejected, progress)))
     }
@@ -246,5 +255,13 @@ impl Checkpoint for Mortal<dyn Checkpoint> {
 
     fn note(&self) -> Option<String> {
         self.end.note()
+    }
+
+    fn remark(&self) -> Option<String> {
+        self.end.remark()
+    }
+
+    fn failed<'a>(&'a mut self, failure: &'a Failure) -> BoxFuture<'a, Result<(), Failure>> {
+        Box::pin(self.fate.step(self.end.failed(failure)))
     }
 }

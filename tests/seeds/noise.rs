@@ -25,6 +25,14 @@ pub(super) struct Noise {
     tally: Tally,
     /// Rows dated in the future that nobody has edited yet.
     ahead: Vec<String>,
+    /// A row that is edited and may be rolled back.
+    young: Option<(String, Shown)>,
+}
+
+/// What is seen of a row.
+enum Shown {
+    AsItIs,
+    Uncommitted,
 }
 
 impl Noise {
@@ -32,8 +40,8 @@ impl Noise {
         let mut dice = StdRng::seed_from_u64(seed ^ 0x6e6f_6973_6500_0000);
         let level = |dice: &mut StdRng, levels: [u32; 4]| levels[dice.random_range(0..4)];
         let (changes, faults) = (level(&mut dice, [0, 15, 40, 90]), level(&mut dice, [0, 2, 6, 15]));
-        let (quiet, tally, ahead) = (Arc::clone(quiet), tally.clone(), Vec::new());
-        Self { dice, changes, faults, left: 100, quiet, tally, ahead }
+        let (quiet, tally) = (Arc::clone(quiet), tally.clone());
+        Self { dice, changes, faults, left: 100, quiet, tally, ahead: Vec::new(), young: None }
     }
 
     /// Between one page and the next.
@@ -77,16 +85,36 @@ impl Noise {
         self.left = left;
         let id = self.any(market);
         let what = match self.dice.random_range(0..100) {
-            0..25 => {
+            0..20 => {
                 market.edit(&id);
                 "edit"
             }
-            25..35 => {
+            20..30 => match self.young.take() {
+                None => {
+                    let id = market.late_commit(Duration::from_secs(self.dice.random_range(0..=30)));
+                    self.young = Some((id, Shown::AsItIs));
+                    "late commit"
+                }
+                Some((id, Shown::AsItIs)) => {
+                    market.edit(&id);
+                    self.young = Some((id, Shown::Uncommitted));
+                    "edit shown before its commit"
+                }
+                // A → B → A to the letter: the row is as it was, and dated as it was.
+                Some((id, Shown::Uncommitted)) => {
+                    if market.roll_back(&id, Duration::from_secs(LATEST)) {
+                        "edit rolled back"
+                    } else {
+                        "edit committed"
+                    }
+                }
+            },
+            30..37 => {
                 // A → B → A: taken back what may have been read, or not, in between.
                 market.undo(&id);
                 "edit taken back"
             }
-            35..45 => {
+            37..45 => {
                 market.redate(&id);
                 "row dated anew"
             }

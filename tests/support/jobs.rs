@@ -33,6 +33,9 @@ pub(crate) fn by_name(jobs: &[Job]) -> BTreeMap<JobName, Job> {
 /// Two ends that nobody will reach for.
 pub(crate) fn work() -> Work {
     let pull = Pull {
+        each: None,
+        sweep: None,
+        max_gone: 0.1,
         from: ConnectionName::new("platform").unwrap(),
         get: Template::new("/rows").unwrap(),
         params: Vec::new(),
@@ -43,6 +46,7 @@ pub(crate) fn work() -> Work {
         xml: Default::default(),
     };
     let write = Write {
+        on_gone: cadenced::job::OnGone::default(),
         to: ConnectionName::new("erp").unwrap(),
         table: "rows".to_owned(),
         upsert_by: Vec::new(),

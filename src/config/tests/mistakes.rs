@@ -349,12 +349,13 @@ since = { field = "updated", format = "%Y-%m-%d", start = "1999-01-01" }
     cadenced.toml:17:38: job.a.pull.params.page: nothing fills the placeholder `{page}`
       help: `{page}` needs `pages = { … }`
     cadenced.toml:17:54: job.a.pull.params.o: nothing fills the placeholder `{offset}`
+      help: `{offset}` needs `pages = { next = … }`
     cadenced.toml:18:7: job.a.pull.key: must not be empty
     cadenced.toml:23:16: job.b.pull.get: nothing fills the placeholder `{sicne}`
       help: did you mean `since`?
     cadenced.toml:24:14: job.b.pull.key: `a..b` is not a field path: write names with dots between them, such as `pagination.totalPages`
     cadenced.toml:25:9: job.b.pull.pages: nothing says how many pages there are
-      help: say where the answer holds the number of pages (total) or of rows (items)
+      help: say where the answer holds the number of pages (total) or of rows (items), or what comes next (next, next-url)
     cadenced.toml:26:39: job.b.pull.since.format: a pattern is of local times, and no zone is given
       help: add the zone the platform writes in: timezone = "Europe/Madrid"
     "#);
@@ -370,7 +371,7 @@ fn a_cursor_is_read_as_it_is_written() {
             Err(mistakes) => site.shown(&mistakes),
             Ok(loaded) => {
                 let crate::job::Work::Pull(pull, _) = &loaded.jobs[&job("a")].work else { panic!("no pull") };
-                pull.since.as_ref().unwrap().start.0.to_string()
+                pull.changed().unwrap().start.0.to_string()
             }
         }
     };
@@ -400,9 +401,9 @@ fn a_cursor_is_read_as_it_is_written() {
     cadenced.toml:16:38: job.a.pull.since.format: a pattern is of local times, without an offset
       help: where the times carry an offset, write format = "rfc3339"
     cadenced.toml:16:38: job.a.pull.since.format: `%Q` is not a format of times
-      help: write rfc3339, epoch-seconds, epoch-millis, or a pattern such as "%Y-%m-%d %H:%M:%S"
+      help: write rfc3339, epoch-seconds, epoch-millis, integer, or a pattern such as "%Y-%m-%d %H:%M:%S"
     cadenced.toml:16:38: job.a.pull.since.format: `rfc3393` is not a format of times
-      help: write rfc3339, epoch-seconds, epoch-millis, or a pattern such as "%Y-%m-%d %H:%M:%S"
+      help: write rfc3339, epoch-seconds, epoch-millis, integer, or a pattern such as "%Y-%m-%d %H:%M:%S"
     cadenced.toml:16:63: job.a.pull.since.start: `yesterday` is not a number of seconds
     cadenced.toml:16:6: job.a.pull.since.start: is missing
     "#);

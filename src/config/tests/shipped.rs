@@ -77,7 +77,7 @@ fn the_stock_push_keeps_the_order_it_was_written_in() {
     let params: Vec<_> = pull.params.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(params, ["date", "page", "pageSize"]);
     // 1999-01-01 01:00:00 in Madrid is midnight in UTC.
-    assert_eq!(pull.since.as_ref().unwrap().start, crate::job::Cursor(915_148_800_000));
+    assert_eq!(pull.changed().unwrap().start, crate::job::Cursor(915_148_800_000));
 }
 
 #[test]

@@ -257,6 +257,14 @@ impl B2Market {
         self.edit_with(id, Edit::Back);
     }
 
+    /// Takes the last change of an order back as if it had never been, its date included: it was seen before it was
+    /// committed, and its transaction failed. Nothing happens, and false is returned, if the order would be dated further
+    /// back than `within`.
+    pub fn roll_back(&self, id: &str, within: Duration) -> bool {
+        let since = self.wire.clock().now() - delta(within);
+        self.change(|orders| orders.roll_back(id, since))
+    }
+
     /// Dates an order now and leaves its content.
     pub fn redate(&self, id: &str) {
         self.edit_with(id, Edit::Date);

@@ -18,7 +18,18 @@ pub(super) struct Row {
     pub(super) created: NaiveDateTime,
     pub(super) updated: NaiveDateTime,
     pub(super) active: bool,
+    /// The instant of `updated`.
+    dated: DateTime<Utc>,
+    /// What it was before the last edit.
+    before: Option<Before>,
     raw: Option<Box<str>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Before {
+    revision: u32,
+    active: bool,
+    dated: DateTime<Utc>,
 }
 
 /// What an edit does besides dating the row.
@@ -85,6 +96,8 @@ impl Orders {
             created: self.reading(created),
             updated: self.reading(updated),
             active: true,
+            dated: updated,
+            before: None,
             raw,
         };
         self.rows.push(row);
@@ -95,7 +108,8 @@ impl Orders {
     pub(super) fn edit(&mut self, id: &str, edit: Edit, now: DateTime<Utc>) {
         let updated = self.reading(now);
         let Some(row) = self.position(id).and_then(|at| self.rows.get_mut(at)) else { return };
-        row.updated = updated;
+        row.before = Some(Before { revision: row.revision, active: row.active, dated: row.dated });
+        (row.updated, row.dated) = (updated, now);
         match edit {
             Edit::Forward => row.revision += 1,
             Edit::Back => row.revision = row.revision.saturating_sub(1),
@@ -103,6 +117,18 @@ impl Orders {
             Edit::Withdraw => row.active = false,
         }
         self.stale = true;
+    }
+
+    /// Undoes the last edit, its date included, if the date before it is not before `since`.
+    pub(super) fn roll_back(&mut self, id: &str, since: DateTime<Utc>) -> bool {
+        let Some(at) = self.position(id) else { return false };
+        let Some(before) = self.rows[at].before.filter(|before| before.dated >= since) else { return false };
+        let updated = self.reading(before.dated);
+        let row = &mut self.rows[at];
+        (row.revision, row.active) = (before.revision, before.active);
+        (row.updated, row.dated, row.before) = (updated, before.dated, None);
+        self.stale = true;
+        true
     }
 
     pub(super) fn remove(&mut self, id: &str) {

@@ -293,6 +293,11 @@ fn an_edit_taken_back_leaves_the_old_content_with_a_new_date() {
     let (third, third_dates) = content();
     assert_eq!(first, third);
     assert!(first_dates < second_dates && second_dates < third_dates);
+    market.wire.clock().advance(Duration::from_secs(5));
+    market.edit(&id);
+    assert!(!market.roll_back(&id, Duration::from_secs(4)));
+    assert!(market.roll_back(&id, Duration::from_secs(5)));
+    assert_eq!(content(), (third, third_dates));
     market.withdraw(&id);
     assert_eq!(content().0["active"], json!(false));
     market.remove(&id);

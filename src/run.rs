@@ -79,7 +79,7 @@ pub struct Counts {
     pub rejected: u64,
     /// Records removed on the other side because they are gone from the source.
     pub removed: u64,
-    /// Pages read or requests written.
+    /// Pages read of a platform's list.
     pub pages: u64,
     /// HTTP requests sent, retries and logins included.
     pub requests: u64,

@@ -46,8 +46,8 @@ pub type Jobs = BTreeMap<JobName, Job>;
 pub struct Triggered {
     /// Its slot.
     pub slot: Slot,
-    /// Gives how it ended.
-    pub ended: oneshot::Receiver<Ended>,
+    /// Gives the run and how it ended.
+    pub ended: oneshot::Receiver<(Token, Ended)>,
 }
 
 /// What the scheduler knows right now.
@@ -60,6 +60,9 @@ pub struct View {
     /// Why the ledger can't be written, while it can't.
     pub stuck: Option<String>,
 }
+
+/// Is told which run it was and how it ended.
+type Waiter = oneshot::Sender<(Token, Ended)>;
 
 /// Speaks to the scheduler; cheap to clone.
 #[derive(Debug, Clone)]
@@ -109,11 +112,11 @@ pub struct Scheduler {
     runs: JoinSet<(Token, Ended)>,
     /// Runs by task, so that one that panics still closes its slot.
     tasks: HashMap<tokio::task::Id, Token>,
-    waiters: HashMap<Slot, oneshot::Sender<Ended>>,
+    waiters: HashMap<Slot, Waiter>,
     /// Everything that is still to be written; nothing overtakes.
     unwritten: LedgerBatch,
     /// Who is told how a run ended once that is written.
-    told: Vec<(oneshot::Sender<Ended>, Ended)>,
+    told: Vec<(Waiter, (Token, Ended))>,
     stuck: Option<String>,
     stop_runs: watch::Sender<bool>,
 }
@@ -312,9 +315,13 @@ impl Scheduler {
             Claimed::Granted(token) => token,
             Claimed::Refused(why) => {
                 tracing::debug!(slot = %claim.slot, %why, "not run again");
-                self.waiters.remove(&claim.slot);
-                let plan = self.planner.on_refused(&claim.slot, claim.cause, self.clock.now());
+                let now = self.clock.now();
+                let waiter = self.waiters.remove(&claim.slot);
+                let plan = self.planner.on_refused(&claim.slot, claim.cause, now);
                 self.take(plan);
+                if claim.cause == Cause::Manual {
+                    self.trigger_later(&claim.slot.job, waiter, now);
+                }
                 return;
             }
         };
@@ -354,6 +361,16 @@ impl Scheduler {
         self.tasks.insert(task.id(), token);
     }
 
+    /// A slot of an earlier process stands on the second that a person asked for: the run takes the next one.
+    fn trigger_later(&mut self, job: &JobName, waiter: Option<Waiter>, now: DateTime<Utc>) {
+        let Some(job) = self.jobs.get(job) else { return };
+        // Whether it may run again was decided when it was asked for.
+        if let Ok((slot, plan)) = self.planner.trigger(job, true, now) {
+            self.waiters.extend(waiter.map(|waiter| (slot, waiter)));
+            self.take(plan);
+        }
+    }
+
     fn joined(&mut self, joined: Result<(tokio::task::Id, (Token, Ended)), tokio::task::JoinError>) {
         match joined {
             Ok((id, (token, ended))) => {
@@ -383,7 +400,7 @@ impl Scheduler {
         count_run(&token.slot.job, &ended);
         let now = self.clock.now();
         let plan = self.planner.on_finished(&token.slot, ended.outcome, token.attempt, now);
-        let told = self.waiters.remove(&token.slot).map(|waiter| (waiter, ended.clone()));
+        let told = self.waiters.remove(&token.slot).map(|waiter| (waiter, (token.clone(), ended.clone())));
         self.told.extend(told);
         let Ended { outcome, counts, message } = ended;
         self.unwritten.closings.push(Closing { token, outcome, counts, message });

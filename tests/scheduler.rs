@@ -345,7 +345,7 @@ async fn people_trigger_pause_resume_and_replace() {
     let site = Site::start("09:59:50", &[cron("a", "0 * * * * *"), initial("i", &[])], &[]);
     site.until("09:59:50").await;
     let triggered = site.handle.trigger(name("a"), false).await.unwrap();
-    assert_eq!(triggered.ended.await.unwrap().outcome, Outcome::Ok);
+    assert_eq!(triggered.ended.await.unwrap().1.outcome, Outcome::Ok);
     // By the time its end is told it is written down.
     assert_eq!(site.outcome("a", "09:59:50"), Some(Outcome::Ok));
     assert_eq!(site.handle.trigger(name("i"), false).await.unwrap_err(), Refusal::Done(name("i")));
@@ -379,7 +379,7 @@ async fn over_a_real_store_a_killed_run_is_taken_up_by_the_next_process() {
     };
     let store = open().await.unwrap();
     let (scheduler, handle) = Scheduler::new(
-        &by_name(&[job.clone()]),
+        &by_name(std::slice::from_ref(&job)),
         &BTreeMap::new(),
         Arc::new(store.clone()),
         script(&[Act::Forever]),

@@ -166,16 +166,12 @@ impl DaemonControl {
         if wait == Wait::No {
             return Ok(Triggered { slot: at, run: None });
         }
-        if triggered.ended.await.is_err() {
+        let Ok((token, _)) = triggered.ended.await else {
             let message = format!("{name}: the run was not started; see: cadenced slots {name}");
             return Err(Refusal::Busy { message });
-        }
-        let slot = self.store.slot(&triggered.slot).await.map_err(internal)?;
-        let run = match slot.and_then(|slot| slot.run) {
-            Some(run) => self.store.run(run).await.map_err(internal)?,
-            None => None,
         };
-        Ok(Triggered { slot: at, run })
+        let run = self.store.run(token.run).await.map_err(internal)?;
+        Ok(Triggered { slot: token.slot.at, run })
     }
 
     fn refused(&self, refusal: planner::Refusal) -> Refusal {

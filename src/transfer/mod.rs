@@ -220,7 +220,8 @@ async fn copy_all(
     counts: &mut Counts,
 ) -> Result<(), Failure> {
     while let Some(mut chunk) = source.next().await? {
-        counts.pages += 1;
+        // A large page comes in several chunks; the last one says how far the source has been read.
+        counts.pages += u64::from(chunk.progress.is_some());
         counts.read += (chunk.records.len() + chunk.rejected.len()) as u64;
         counts.unchanged += checkpoint.sift(&mut chunk).await?;
         source.follow(&mut chunk).await?;

@@ -195,11 +195,9 @@ async fn a_record_from_the_future_is_delivered_told_and_does_not_drag_the_waterm
         "{message}"
     );
     assert_eq!(scene.rows().await, "r01=n1 r02=n2");
-    assert_eq!(
-        scene.watermark().await.as_deref(),
-        Some("2026-03-02T11:59:00Z"),
-        "the server's clock less settle"
-    );
+    // The server's clock less settle, and less what the request took.
+    let reached = scene.watermark().await.unwrap();
+    assert!(("2026-03-02T11:58:30Z"..="2026-03-02T11:59:00Z").contains(&reached.as_str()), "{reached}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! resolved when the configuration is read and held in types that don't print.
 
 use crate::quota::Quota;
+use crate::retry::{Backoff, BreakerRules};
 use crate::words::{ConnectionName, FieldPath, Text};
 use secrecy::{ExposeSecret as _, SecretString};
 use std::path::PathBuf;
@@ -73,6 +74,41 @@ pub struct RestConnection {
     pub max_body: u64,
     /// A private certificate authority, PEM.
     pub ca_file: Option<PathBuf>,
+    /// The HTTP proxy all requests go through; its address may hold a password. None is taken from the environment.
+    pub proxy: Option<Text>,
+    /// The path of a GET that costs the platform little and needs our credentials: what probes and `cadenced ping` ask
+    /// for. Without one it is the connection's own address.
+    pub check: Option<String>,
+    /// How requests are held back, tried again and given up.
+    pub limits: Limits,
+}
+
+/// How requests are held back, tried again and given up.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// The share of the platform's own limit, 0 to 1, that is stretched over what is left of its window.
+    pub early: f64,
+    /// The longest wait for a quota or the platform's own wish before its jobs are parked: their slots are skipped instead of
+    /// holding a run open.
+    pub park_after: Duration,
+    /// How often and how long one request is tried again.
+    pub retry: Backoff,
+    /// The share of all requests, 0 to 1, that may be such repetitions.
+    pub retry_share: f64,
+    /// When the platform is left alone.
+    pub breaker: BreakerRules,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            early: 0.1,
+            park_after: Duration::from_secs(60),
+            retry: Backoff::default(),
+            retry_share: 0.2,
+            breaker: BreakerRules::default(),
+        }
+    }
 }
 
 /// Time-outs of one request.
@@ -84,6 +120,8 @@ pub struct Timeouts {
     pub read: Duration,
     /// For the whole request.
     pub total: Duration,
+    /// How long a connection that is not in use is kept for the next request.
+    pub idle: Duration,
 }
 
 impl Default for Timeouts {
@@ -92,6 +130,7 @@ impl Default for Timeouts {
             connect: Duration::from_secs(10),
             read: Duration::from_secs(30),
             total: Duration::from_secs(120),
+            idle: Duration::from_secs(60),
         }
     }
 }

@@ -3,13 +3,15 @@
 
 use crate::connectors::{Backfill, Connectors, Ends};
 use crate::job::Job;
+use crate::planner::Closed;
+use crate::rest::Client;
 use crate::run::{Counts, Outcome};
 use crate::state::{Token, Watermark};
 use crate::telemetry;
 use crate::transfer::{Class, Failure, copy};
 use futures_util::future::BoxFuture;
 use metrics::histogram;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument as _;
@@ -40,6 +42,11 @@ pub type Stop = watch::Receiver<bool>;
 pub trait Perform: Send + Sync + 'static {
     /// Runs the job for the claimed slot. It never fails as such: what went wrong is in the outcome.
     fn perform(&self, job: Arc<Job>, token: Token, stop: Stop) -> BoxFuture<'static, Ended>;
+
+    /// Why a run of the job should not be started now; asked once a second.
+    fn closed(&self, _job: &Job) -> Option<Closed> {
+        None
+    }
 }
 
 /// Is told of each run that ended, and how far its job has read its source by then.
@@ -95,6 +102,10 @@ impl Perform for Runner {
         };
         Box::pin(run.instrument(span))
     }
+
+    fn closed(&self, job: &Job) -> Option<Closed> {
+        self.connectors().closed(job)
+    }
 }
 
 async fn run(
@@ -106,8 +117,9 @@ async fn run(
 ) -> Ended {
     tracing::info!(attempt = token.attempt, "run started");
     let mut counts = Counts::default();
+    let requests = OnceLock::new();
     let moved = {
-        let moving = transfer(connectors, job, token, backfill, &mut counts);
+        let moving = transfer(connectors, job, token, backfill, &mut counts, &requests);
         tokio::select! {
             moved = tokio::time::timeout(job.policy.timeout, moving) => moved.unwrap_or_else(|_| {
                 let seconds = job.policy.timeout.as_secs();
@@ -122,6 +134,8 @@ async fn run(
             }
         }
     };
+    // A run that was cut off could not say itself what it had sent.
+    counts.requests = requests.get().map_or(0, Client::requests_sent);
     let ended = match moved {
         Ok(said) => conclude(job, counts, said),
         Err(failure) if failure.class == Class::Stopped => {
@@ -142,11 +156,13 @@ async fn transfer(
     token: &Token,
     backfill: Option<Backfill>,
     counts: &mut Counts,
+    requests: &OnceLock<Client>,
 ) -> Result<Said, Failure> {
     let mut ends: Ends = match backfill {
         None => connectors.ends(job, token).await?,
         Some(backfill) => connectors.backfill(job, token, backfill).await?,
     };
+    requests.get_or_init(|| ends.requests.clone());
     copy(ends.source.as_mut(), ends.sink.as_mut(), ends.checkpoint.as_mut(), counts).await?;
     Ok(Said { note: ends.checkpoint.note(), remark: ends.checkpoint.remark() })
 }

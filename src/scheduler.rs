@@ -244,6 +244,8 @@ impl Scheduler {
         if self.stuck.is_some() {
             self.planner.hold(now);
         } else {
+            let closed = |(name, job): (&JobName, &Arc<Job>)| Some((name.clone(), self.perform.closed(job)?));
+            self.planner.close(&self.jobs.iter().filter_map(closed).collect());
             let plan = self.planner.on_timer(now);
             self.take(plan);
         }

@@ -37,6 +37,14 @@ pub const REQUESTS: &str = "cadenced_requests_total";
 pub const REQUEST_DURATION: &str = "cadenced_request_duration_seconds";
 /// Counter: time spent waiting for a quota, by `connection`; written by [`quota_waited`].
 pub const QUOTA_WAIT: &str = "cadenced_quota_wait_seconds_total";
+/// Counter: requests that were tried again, by `connection`.
+pub const RETRIES: &str = "cadenced_retries_total";
+/// Gauge: requests that a quota lets through now, by `connection` and `quota`.
+pub const QUOTA_LEFT: &str = "cadenced_quota_left";
+/// Gauge: until when nothing is sent for a quota or the platform's own wish, by `connection`; 0 while there is no such wait.
+pub const WAITS_UNTIL: &str = "cadenced_connection_waits_until_timestamp_seconds";
+/// Gauge: 1 while the platform is left alone because requests failed, by `connection`.
+pub const BREAKER_OPEN: &str = "cadenced_breaker_open";
 /// Gauge: rejects kept, by `job`.
 pub const REJECTS: &str = "cadenced_rejects";
 /// Gauge: how far the source has been read, by `job`.
@@ -98,6 +106,10 @@ fn describe() {
     describe_counter!(REQUESTS, Unit::Count, "HTTP requests sent, by connection and status.");
     describe_histogram!(REQUEST_DURATION, Unit::Seconds, "How long HTTP requests took.");
     describe_counter!(QUOTA_WAIT, Unit::Seconds, "Time spent waiting for a quota, by connection.");
+    describe_counter!(RETRIES, Unit::Count, "HTTP requests that were tried again.");
+    describe_gauge!(QUOTA_LEFT, Unit::Count, "Requests that a quota lets through now.");
+    describe_gauge!(WAITS_UNTIL, Unit::Seconds, "Until when nothing is sent, 0 without such a wait.");
+    describe_gauge!(BREAKER_OPEN, Unit::Count, "1 while the platform is left alone because requests failed.");
     describe_gauge!(REJECTS, Unit::Count, "Rejects kept for the job.");
     describe_gauge!(WATERMARK, Unit::Seconds, "How far the job has read its source.");
     describe_gauge!(CONFIG_RELOAD_SUCCESS, Unit::Count, "1 if the last reload was accepted.");
@@ -163,7 +175,7 @@ mod tests {
     #[test]
     fn every_metric_has_its_help_and_counters_alone_end_in_total() {
         let handle = metrics();
-        for name in [RUNS, RECORDS, SLOTS, REQUESTS, CLOCK_STEPS] {
+        for name in [RUNS, RECORDS, SLOTS, REQUESTS, RETRIES, CLOCK_STEPS] {
             counter!(name, "job" => "names").increment(1);
         }
         for name in [RUN_DURATION, SLOT_LATENESS, REQUEST_DURATION] {
@@ -175,6 +187,9 @@ mod tests {
             JOB_CONSECUTIVE_FAILURES,
             JOB_RUNNING,
             JOB_PAUSED,
+            QUOTA_LEFT,
+            WAITS_UNTIL,
+            BREAKER_OPEN,
             REJECTS,
             WATERMARK,
             CONFIG_RELOAD_SUCCESS,
@@ -187,7 +202,7 @@ mod tests {
         let text = handle.render();
         let types: Vec<(&str, &str)> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
-        assert!(types.len() >= 19, "{text}");
+        assert!(types.len() >= 23, "{text}");
         for (name, kind) in types {
             assert!(text.contains(&format!("# HELP {name} ")), "{name} has no help");
             assert_eq!(name.ends_with("_total"), kind == "counter", "{name} is a {kind}");

@@ -1,18 +1,21 @@
 //! The other end of the control socket, for the command line.
 
 use super::control::{
-    Again, JobStatus, Refusal, RejectRow, Reloaded, SlotRow, Triggered, Wait, WatermarkRow,
+    Again, ConnectionHealth, JobStatus, Refusal, RejectRow, Reloaded, SlotRow, Triggered, Wait, WatermarkRow,
 };
 use super::http::Dropped;
 use super::serve::CONTROL_SOCKET;
 use crate::connectors::Preview;
+use crate::rest::Ping;
 use crate::run::RunRecord;
+use crate::words::ConnectionName;
 use bytes::Bytes;
 use chrono::NaiveDate;
 use futures_util::{Stream, StreamExt as _};
 use reqwest::{Method, RequestBuilder, Response};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -121,6 +124,17 @@ impl ControlClient {
     pub async fn reload(&self, wait: Wait) -> Result<Reloaded, ClientError> {
         let wait = (wait == Wait::Yes).then_some("true");
         read(send(self.request(Method::POST, "/reload").query(&query([("wait", wait)]))).await?).await
+    }
+
+    /// The platforms, for `cadenced status`.
+    pub async fn connections(&self) -> Result<BTreeMap<ConnectionName, ConnectionHealth>, ClientError> {
+        self.ask(Method::GET, "/connections", &[]).await
+    }
+
+    /// `cadenced ping`; waits for the quotas and the answer, however long they take.
+    pub async fn ping(&self, connection: &str) -> Result<Ping, ClientError> {
+        read(send(self.request(Method::POST, &format!("/connections/{}/ping", escaped(connection)))).await?)
+            .await
     }
 
     /// `cadenced watermark list`.

@@ -2,10 +2,11 @@
 //! types are the wire format, the same for `/health`, `/api` and the command line; field names are the JSON keys.
 
 use crate::connectors::Preview;
+use crate::rest::Ping;
 use crate::run::{Outcome, RunId, RunRecord};
 use crate::state;
 use crate::watermark::Mark;
-use crate::words::JobName;
+use crate::words::{ConnectionName, JobName};
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,10 @@ pub trait Control: Send + Sync + 'static {
     fn reject(&self, job: JobName, key: String) -> BoxFuture<'_, Answer<RejectRow>>;
     /// Drops one reject, or all of the job; gives how many there were.
     fn drop_rejects(&self, job: JobName, key: Option<String>) -> BoxFuture<'_, Answer<u64>>;
+    /// How each platform's connection is doing; brings its gauges up to date.
+    fn connections(&self) -> BoxFuture<'_, BTreeMap<ConnectionName, ConnectionHealth>>;
+    /// Asks a connection whether it works, through the same quotas as its jobs.
+    fn ping(&self, connection: ConnectionName) -> BoxFuture<'_, Answer<Ping>>;
     /// Writes the whole state as JSON lines and flushes. `to` is a file that nobody else waits for: how fast a client
     /// reads is no business of the state.
     fn export(&self, to: Box<dyn io::Write + Send>) -> BoxFuture<'_, Answer<()>>;
@@ -136,6 +141,9 @@ pub struct Health {
     pub jobs: BTreeMap<JobName, JobHealth>,
     /// How the last reload went.
     pub reload: ReloadHealth,
+    /// The platforms by name.
+    #[serde(default)]
+    pub connections: BTreeMap<ConnectionName, ConnectionHealth>,
 }
 
 impl Health {
@@ -150,8 +158,51 @@ impl Health {
         } else {
             Condition::Ok
         };
-        Self { status, version: env!("CARGO_PKG_VERSION").to_owned(), uptime_seconds, jobs, reload }
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Self { status, version, uptime_seconds, jobs, reload, connections: BTreeMap::new() }
     }
+
+    /// The same with the platforms: a closed one degrades the daemon.
+    #[must_use]
+    pub fn with_connections(mut self, connections: BTreeMap<ConnectionName, ConnectionHealth>) -> Self {
+        if self.status == Condition::Ok && connections.values().any(|of| of.status != Condition::Ok) {
+            self.status = Condition::Degraded;
+        }
+        self.connections = connections;
+        self
+    }
+}
+
+/// How a platform's connection is doing. All keys are always there; what is not known is `null`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConnectionHealth {
+    /// `ok`, or `degraded` while its jobs' slots can't run.
+    pub status: Condition,
+    /// How each quota stands.
+    pub quotas: Vec<QuotaHealth>,
+    /// Nothing is sent before then, for a quota or because the platform asked for it.
+    pub waits_until: Option<DateTime<Utc>>,
+    /// That is so long that slots are skipped until then.
+    pub parked_until: Option<DateTime<Utc>>,
+    /// `closed`, or `open`: it is left alone because requests failed.
+    pub breaker: String,
+    /// Since when the breaker is open.
+    pub open_since: Option<DateTime<Utc>>,
+    /// When it is asked next whether it is back.
+    pub next_probe: Option<DateTime<Utc>>,
+    /// Why it is not ok, in an operator's words.
+    pub why: Option<String>,
+}
+
+/// How a quota stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QuotaHealth {
+    /// As it is written: `100/day`.
+    pub quota: String,
+    /// Requests that could go now.
+    pub left: u32,
+    /// When there is one again, if none is left.
+    pub next: Option<DateTime<Utc>>,
 }
 
 /// How one job is doing. All keys are always there; what is not known is `null`.
@@ -307,6 +358,12 @@ pub enum Refusal {
         job: String,
         /// The name that was probably meant.
         suggestion: Option<String>,
+    },
+    /// There is no such connection. 404.
+    #[error("there is no connection `{connection}`")]
+    UnknownConnection {
+        /// What was asked for.
+        connection: String,
     },
     /// There is no such thing. 404.
     #[error("{message}")]

@@ -3,7 +3,7 @@
 use super::control::{Again, Condition, Control, Readiness, Refusal, Wait};
 use crate::telemetry;
 use crate::watermark::Mark;
-use crate::words::JobName;
+use crate::words::{ConnectionName, JobName};
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
@@ -56,6 +56,8 @@ pub fn router(control: Arc<dyn Control>, access: Access) -> Router {
         .route("/jobs/{job}/pause", post(pause))
         .route("/jobs/{job}/resume", post(resume))
         .route("/reload", post(reload))
+        .route("/connections", get(connections))
+        .route("/connections/{connection}/ping", post(ping))
         .route("/watermarks", get(watermarks))
         .route("/watermarks/{job}", get(watermark).put(set_watermark).delete(reset_watermark))
         .route("/rejects", get(rejects))
@@ -206,6 +208,16 @@ async fn resume(State(control): Daemon, Path(job): Path<String>) -> Result<Statu
     Ok(StatusCode::NO_CONTENT)
 }
 
+async fn connections(State(control): Daemon) -> Json<impl Serialize> {
+    Json(control.connections().await)
+}
+
+async fn ping(State(control): Daemon, Path(connection): Path<String>) -> Reply<impl Serialize> {
+    let unknown = |_| Refusal::UnknownConnection { connection: connection.clone() };
+    let name = ConnectionName::new(&connection).map_err(unknown)?;
+    Ok(Json(control.ping(name).await?))
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct HowToReload {
@@ -343,7 +355,9 @@ fn flag<'de, D: Deserializer<'de>>(value: D) -> Result<bool, D::Error> {
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
         let status = match &self {
-            Self::UnknownJob { .. } | Self::NotFound { .. } => StatusCode::NOT_FOUND,
+            Self::UnknownJob { .. } | Self::UnknownConnection { .. } | Self::NotFound { .. } => {
+                StatusCode::NOT_FOUND
+            }
             Self::BadRequest { .. } => StatusCode::BAD_REQUEST,
             Self::Unauthorized { .. } => StatusCode::UNAUTHORIZED,
             Self::Busy { .. } => StatusCode::CONFLICT,

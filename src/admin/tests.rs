@@ -3,9 +3,10 @@
 use super::control::*;
 use super::{Access, CONTROL_SOCKET, ClientError, Control, ControlClient, bind_control, router, serve};
 use crate::connectors::Preview;
+use crate::rest::{Ping, PingStep};
 use crate::run::RunRecord;
 use crate::watermark::Mark;
-use crate::words::JobName;
+use crate::words::{ConnectionName, JobName};
 use chrono::NaiveDate;
 use futures_util::future::BoxFuture;
 use reqwest::{Method, StatusCode};
@@ -156,6 +157,24 @@ impl Control for Scripted {
 
     fn drop_rejects(&self, job: JobName, key: Option<String>) -> BoxFuture<'_, Answer<u64>> {
         self.hears(format!("drop {job} {key:?}"), 3)
+    }
+
+    fn connections(&self) -> BoxFuture<'_, BTreeMap<ConnectionName, ConnectionHealth>> {
+        let connection = ConnectionHealth {
+            status: Condition::Degraded,
+            quotas: vec![QuotaHealth { quota: "100/day".to_owned(), left: 0, next: None }],
+            waits_until: None,
+            parked_until: Some("2026-03-29T01:00:00Z".parse().unwrap()),
+            breaker: "closed".to_owned(),
+            open_since: None,
+            next_probe: None,
+            why: Some("quota until 2026-03-29T01:00:00Z".to_owned()),
+        };
+        Box::pin(async { BTreeMap::from([(ConnectionName::new("shop").unwrap(), connection)]) })
+    }
+
+    fn ping(&self, connection: ConnectionName) -> BoxFuture<'_, Answer<Ping>> {
+        self.hears(format!("ping {connection}"), Ping::of(vec![PingStep::new("address", true, "answers")]))
     }
 
     fn export(&self, mut to: Box<dyn Write + Send>) -> BoxFuture<'_, Answer<()>> {

@@ -48,6 +48,8 @@ pub(super) enum Command {
     Pause(Pause),
     /// Take a pause back
     Resume(OneJob),
+    /// Ask a connection whether it works: its address, its certificate, our credentials, its clock
+    Ping(Ping),
     /// Have the daemon read its configuration again
     Reload(Reload),
     /// How far jobs have read their sources
@@ -201,6 +203,15 @@ pub(super) struct Pause {
     /// Why, for whoever looks at the status
     #[arg(long, value_name = "TEXT")]
     pub(super) reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Ping {
+    /// The connection
+    pub(super) connection: String,
+    /// How it is written
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
 }
 
 #[derive(Debug, Args)]

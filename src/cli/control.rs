@@ -2,10 +2,10 @@
 
 use super::args::{Format, History, OneJob, Pause, Reload, Shown, Slots, Trigger};
 use super::output::{Exit, NOTHING, Stop, Table, json_line, or_nothing, say, shown};
-use crate::admin::control::{Again, Condition, JobStatus, SlotRow, Wait};
+use crate::admin::control::{Again, Condition, ConnectionHealth, JobStatus, SlotRow, Wait};
 use crate::admin::{ClientError, ControlClient, Refusal};
 use crate::run::{Outcome, RunRecord};
-use crate::words::JobName;
+use crate::words::{ConnectionName, JobName};
 use chrono_tz::Tz;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -17,7 +17,32 @@ pub(super) async fn status(daemon: &ControlClient, args: &Shown, out: &mut impl 
         return Ok(Exit::Ok);
     }
     print_status(&jobs, out)?;
+    print_connections(&daemon.connections().await?, out)?;
     Ok(Exit::Ok)
+}
+
+fn print_connections(
+    connections: &BTreeMap<ConnectionName, ConnectionHealth>,
+    out: &mut impl Write,
+) -> Result<(), Stop> {
+    if connections.is_empty() {
+        return Ok(());
+    }
+    writeln!(out)?;
+    let mut table = Table::new(["CONNECTION", "STATUS", "QUOTA LEFT", "WAITS UNTIL", "BREAKER", "WHY"]);
+    for (name, health) in connections {
+        let left: Vec<String> =
+            health.quotas.iter().map(|of| format!("{} of {}", of.left, of.quota)).collect();
+        table.row([
+            name.to_string(),
+            health.status.to_string(),
+            or_nothing((!left.is_empty()).then(|| left.join(", "))),
+            or_nothing(health.waits_until.map(|at| shown(at, Tz::UTC))),
+            health.breaker.clone(),
+            health.why.clone().unwrap_or_default(),
+        ]);
+    }
+    table.print(out)
 }
 
 fn print_status(jobs: &[JobStatus], out: &mut impl Write) -> Result<(), Stop> {

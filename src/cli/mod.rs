@@ -13,6 +13,7 @@ mod keep;
 mod launch;
 mod next;
 mod output;
+mod ping;
 mod place;
 mod plan;
 #[cfg(test)]
@@ -84,6 +85,7 @@ async fn perform_talking(command: Command, place: &Place, out: &mut impl Write) 
         Command::Trigger(args) => control::trigger(&daemon().await?, &args).await,
         Command::Pause(args) => control::pause(&daemon().await?, &args).await,
         Command::Resume(args) => control::resume(&daemon().await?, &args).await,
+        Command::Ping(args) => ping::ping(place, &args, out).await,
         Command::Reload(args) => control::reload(&daemon().await?, &args).await,
         Command::Watermark(command) => keep::watermark(place, command, out).await,
         Command::Rejects(command) => keep::rejects(&place.state()?, command, out).await,

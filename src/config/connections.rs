@@ -7,8 +7,9 @@ use super::reader::Table;
 use super::units::{self, Wrong};
 use super::{Loaded, Sources, secret};
 use crate::connection::{
-    Auth, Connection, ConnectionKind, Dialect, Login, RestConnection, SqlConnection, Timeouts,
+    Auth, Connection, ConnectionKind, Dialect, Limits, Login, RestConnection, SqlConnection, Timeouts,
 };
+use crate::retry::{Backoff, BreakerRules};
 use crate::words::{ConnectionName, Text};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use reqwest::Url;
@@ -142,6 +143,23 @@ fn rest(sources: &Sources, table: &Table<'_>, url: String) -> Option<RestConnect
             .map_err(|error| Wrong::new(format!("{} can't be read: {error}", path.display())))?;
         Ok(std::path::absolute(&path).unwrap_or(path))
     });
+    let proxy = table.get("proxy", |node| {
+        let text = secret::read(sources, table, "proxy", node)?;
+        // It may hold a password: no message repeats it.
+        let url =
+            Url::parse(text.expose()).map_err(|error| Wrong::new(format!("is not an address: {error}")))?;
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+            return Err(Wrong::new("must start with http:// or https:// and a host"));
+        }
+        if matches!(text, Text::Plain(_)) && url.password().is_some() {
+            return Err(Wrong::new("holds a password and is written into the configuration").help(Some(
+                "keep the whole address in a secret: { file = \"…\" } or { credential = \"…\" }".to_owned(),
+            )));
+        }
+        Ok(text)
+    });
+    let check = table.get("check", path);
+    let limits = limits(table);
     Some(RestConnection {
         url,
         headers: headers.unwrap_or_default(),
@@ -151,7 +169,50 @@ fn rest(sources: &Sources, table: &Table<'_>, url: String) -> Option<RestConnect
         timeouts: timeouts.unwrap_or_default(),
         max_body: max_body.unwrap_or(256_000_000),
         ca_file,
+        proxy,
+        check,
+        limits,
     })
+}
+
+fn limits(table: &Table<'_>) -> Limits {
+    let default = Limits::default();
+    let (mut retry, mut retry_share, mut breaker) = (default.retry, default.retry_share, default.breaker);
+    if let Some(keys) = table.table("retry") {
+        let tries = keys.get("tries", |node| units::whole(node, 1, 100));
+        retry = Backoff {
+            tries: tries.and_then(|tries| u32::try_from(tries).ok()).unwrap_or(retry.tries),
+            first: keys.get("first", units::some_time).unwrap_or(retry.first),
+            longest: keys.get("longest", units::some_time).unwrap_or(retry.longest),
+            patience: keys.get("within", units::some_time).unwrap_or(retry.patience),
+        };
+        retry_share = keys.get("share", units::fraction).unwrap_or(retry_share);
+        keys.finish();
+    }
+    if let Some(keys) = table.table("breaker") {
+        let after = keys.get("after", |node| units::whole(node, 1, 1_000));
+        breaker = BreakerRules {
+            after: after.and_then(|after| u32::try_from(after).ok()).unwrap_or(breaker.after),
+            probe: keys.get("probe", units::some_time).unwrap_or(breaker.probe),
+            longest: keys.get("longest", units::some_time).unwrap_or(breaker.longest),
+        };
+        keys.finish();
+    }
+    Limits {
+        early: table.get("early", units::fraction).unwrap_or(default.early),
+        park_after: table.get("park-after", units::some_time).unwrap_or(default.park_after),
+        retry,
+        retry_share,
+        breaker,
+    }
+}
+
+fn path(node: &Node) -> Result<String, Wrong> {
+    let path = units::text(node)?;
+    if !path.starts_with('/') {
+        return Err(Wrong::new("a path starts with `/`; the connection's url stands before it"));
+    }
+    Ok(path.to_owned())
 }
 
 fn header_value(text: &Text) -> Result<(), Wrong> {
@@ -166,6 +227,7 @@ fn timeouts(table: &Table<'_>) -> Timeouts {
         connect: table.get("connect", units::some_time).unwrap_or(default.connect),
         read: table.get("read", units::some_time).unwrap_or(default.read),
         total: table.get("total", units::some_time).unwrap_or(default.total),
+        idle: table.get("idle", units::some_time).unwrap_or(default.idle),
     };
     table.finish();
     timeouts
@@ -180,13 +242,7 @@ fn auth(sources: &Sources, table: &Table<'_>) -> Option<Auth> {
         table.finish();
         return Some(Auth::Basic { user: user?, password: password? });
     }
-    let path = table.require("login", |node| {
-        let path = units::text(node)?;
-        if !path.starts_with('/') {
-            return Err(Wrong::new("a path starts with `/`; the connection's url stands before it"));
-        }
-        Ok(path.to_owned())
-    });
+    let path = table.require("login", path);
     let body = table.entries("body", |body, name, node| secret::read(sources, body, name, node));
     let token = table.require("token", units::field_path);
     let renew_on = table.list("renew-on", status);

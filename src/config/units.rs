@@ -192,6 +192,23 @@ pub(super) fn share(node: &Node) -> Result<f64, Wrong> {
         .ok_or_else(|| Wrong::new("expected a share from \"0%\" to \"100%\""))
 }
 
+/// `"10%"`, or `0.1`, as a share of 1.
+pub(super) fn fraction(node: &Node) -> Result<f64, Wrong> {
+    let number = match &node.value {
+        Value::Integer(number) => number.to_string(),
+        Value::Float(number) => number.clone(),
+        _ => match untyped(node) {
+            Some(text) if !text.ends_with('%') => text.to_owned(),
+            _ => return share(node).map_err(|_| bad_fraction()),
+        },
+    };
+    number.parse().ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(bad_fraction)
+}
+
+fn bad_fraction() -> Wrong {
+    Wrong::new("expected a share from 0 to 1, or from \"0%\" to \"100%\"")
+}
+
 /// A quota: `10/s`.
 pub(super) fn quota(node: &Node) -> Result<Quota, Wrong> {
     text(node)?.parse().map_err(|error| match error {

@@ -3,6 +3,7 @@
 
 mod deliveries;
 mod feed;
+mod kept;
 mod preview;
 mod pull;
 mod push;
@@ -13,8 +14,10 @@ use crate::clock::SharedClock;
 use crate::connection::{Connection, ConnectionKind};
 use crate::erp::{Database, SqlSink, SqlSource};
 use crate::job::{Cursor, CursorFormat, Job, Pull, Work, Write};
-use crate::rest::{Client, PullSource, Reader, RestSink, SharedWalk, Watch, waiting_row, walk_rules};
-use crate::retry::Backoff;
+use crate::planner::Closed;
+use crate::rest::{
+    Client, Ping, PingStep, PullSource, Reader, RestSink, SharedWalk, Watch, waiting_row, walk_rules,
+};
 use crate::state::{Coordinator as _, Store, Token, Watermark};
 use crate::transfer::{Checkpoint, Class, Digest, Failure, Record, Sink, Source};
 use crate::watermark::{Feed, Mark, Walk};
@@ -40,6 +43,8 @@ pub struct Ends {
     pub sink: Box<dyn Sink>,
     /// What is remembered of them.
     pub checkpoint: Box<dyn Checkpoint>,
+    /// Counts the run's requests, whatever becomes of the ends.
+    pub requests: Client,
 }
 
 /// The open connections.
@@ -76,17 +81,6 @@ impl Connectors {
         store: Store,
         clock: SharedClock,
     ) -> Result<Self, Failure> {
-        Self::open_with(connections, before, store, clock, Backoff::default())
-    }
-
-    /// As [`Connectors::open`], with other waits between the tries of a request.
-    pub fn open_with(
-        connections: &BTreeMap<ConnectionName, Connection>,
-        before: Option<&Self>,
-        store: Store,
-        clock: SharedClock,
-        backoff: Backoff,
-    ) -> Result<Self, Failure> {
         let mut connectors = Self {
             databases: BTreeMap::new(),
             clients: BTreeMap::new(),
@@ -95,7 +89,9 @@ impl Connectors {
             clock: clock.clone(),
             turns: before.map_or_else(Arc::default, |before| Arc::clone(&before.turns)),
         };
+        let mut gates = Vec::new();
         for (name, connection) in connections {
+            let gate = before.and_then(|before| before.clients.get(name)).map(|client| client.gate().clone());
             let before = before.filter(|before| before.opened.get(name) == Some(connection));
             let named = |failure: Failure| {
                 Failure::new(failure.class, format!("connection {name}: {}", failure.message))
@@ -108,12 +104,51 @@ impl Connectors {
                 }
                 ConnectionKind::Rest(rest) => {
                     let kept = before.and_then(|before| before.clients.get(name).cloned());
-                    let open = || Client::with_backoff(rest, clock.clone(), backoff).map(Arc::new);
-                    connectors.clients.insert(name.clone(), kept.map_or_else(open, Ok).map_err(named)?);
+                    let open = || {
+                        let gate = match gate {
+                            // What was sent over the connection as it was before counts on.
+                            Some(gate) => {
+                                gates.push((gate.clone(), rest));
+                                gate
+                            }
+                            None => kept::open(name, rest, &connectors.store, &clock)?,
+                        };
+                        Client::new(name, rest, gate, clock.clone()).map(Arc::new)
+                    };
+                    let client = kept.map_or_else(open, Ok).map_err(named)?;
+                    connectors.clients.insert(name.clone(), client);
                 }
             }
         }
+        // Only once all of it is right: a set that is refused changes nothing.
+        for (gate, rest) in gates {
+            gate.change(&rest.quota, rest.in_flight);
+        }
         Ok(connectors)
+    }
+
+    /// Why slots of the job can't run now: the first of its platforms that lets nothing through.
+    #[must_use]
+    pub fn closed(&self, job: &Job) -> Option<Closed> {
+        let platform = match &job.work {
+            Work::Pull(pull, _) => &pull.from,
+            Work::Push(_, push) => &push.to,
+            Work::Unconfigured => return None,
+        };
+        self.clients.get(platform).and_then(|client| client.closed())
+    }
+
+    /// Asks a connection whether it works; nothing if there is no such connection.
+    pub async fn ping(&self, name: &ConnectionName) -> Option<Ping> {
+        if let Some(client) = self.clients.get(name) {
+            return Some(client.ping().await);
+        }
+        let database = self.databases.get(name)?;
+        let step = match database.ping().await {
+            Ok(()) => PingStep::new("address", true, "the database answers and accepts us"),
+            Err(failure) => PingStep::new("address", false, failure.message),
+        };
+        Some(Ping::of(vec![step]))
     }
 
     /// The platform connections, for what they have to show.
@@ -134,9 +169,15 @@ impl Connectors {
             Work::Push(read, push) => {
                 let database = self.database(&read.from)?;
                 let source = SqlSource::new(database, read, push.map.clone(), push.group_by.clone());
-                let sink = RestSink::new(self.client(&push.to)?, push);
+                let client = self.client(&push.to)?.for_run();
+                let sink = RestSink::new(Arc::new(client.clone()), push);
                 let checkpoint = PushCheckpoint::new(self.store.clone(), token.clone(), read, push);
-                Ok(Ends { source: Box::new(source), sink: Box::new(sink), checkpoint: Box::new(checkpoint) })
+                Ok(Ends {
+                    source: Box::new(source),
+                    sink: Box::new(sink),
+                    checkpoint: Box::new(checkpoint),
+                    requests: client,
+                })
             }
             Work::Unconfigured => Err(unconfigured()),
         }
@@ -163,7 +204,10 @@ impl Connectors {
         token: &Token,
         backfill: Option<Backfill>,
     ) -> Result<Ends, Failure> {
-        let client = self.client(&pull.from)?;
+        let mut client = self.client(&pull.from)?.for_run();
+        if backfill.is_some() {
+            client = client.behind_live_jobs();
+        }
         let sink = SqlSink::new(self.database(&write.to)?, write);
         let deliveries = Deliveries::new(self.store.clone(), token.clone(), pull, write);
         let pull = Arc::new(pull.clone());
@@ -182,7 +226,7 @@ impl Connectors {
         if let Some(Backfill { until, watch, .. }) = backfill {
             source = source.bounded(until, watch);
         }
-        Ok(Ends { source: Box::new(source), sink: Box::new(sink), checkpoint })
+        Ok(Ends { source: Box::new(source), sink: Box::new(sink), checkpoint, requests: client })
     }
 
     /// Where reading goes on: the feed's next id; the walk that a crash left unfinished, or a new one from the watermark

@@ -3,14 +3,16 @@
 use super::service;
 use crate::admin::Refusal;
 use crate::admin::control::{
-    Again, Answer, Condition, Control, Health, JobHealth, JobStatus, Readiness, RejectRow, ReloadHealth,
-    Reloaded, SlotRow, Triggered, Wait, WatermarkRow,
+    Again, Answer, Condition, ConnectionHealth, Control, Health, JobHealth, JobStatus, QuotaHealth,
+    Readiness, RejectRow, ReloadHealth, Reloaded, SlotRow, Triggered, Wait, WatermarkRow,
 };
 use crate::clock::SharedClock;
 use crate::connectors::Preview;
 use crate::job::{Job, Work};
 use crate::planner;
+use crate::quota::QuotaUse;
 use crate::reload::{Reloader, Set};
+use crate::rest::{Client, ConnectionView, Ping};
 use crate::run::{Outcome, RunId, RunRecord, SlotRange};
 use crate::schedule;
 use crate::scheduler::{Jobs, SchedulerHandle, View};
@@ -18,7 +20,7 @@ use crate::state::{Coordinator as _, JobView, StateError, Store, Watermark};
 use crate::telemetry;
 use crate::transfer::Failure;
 use crate::watermark::Mark;
-use crate::words::JobName;
+use crate::words::{ConnectionName, JobName};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use futures_util::future::BoxFuture;
@@ -147,7 +149,7 @@ impl DaemonControl {
         match self.conditions().await {
             Ok(jobs) => {
                 let jobs = jobs.into_iter().map(|(job, health, _)| (job.name, health)).collect();
-                Health::new(uptime, jobs, reload)
+                Health::new(uptime, jobs, reload).with_connections(self.connections_now())
             }
             Err(refusal) => {
                 let mut health = Health::new(uptime, BTreeMap::new(), reload);
@@ -156,6 +158,17 @@ impl DaemonControl {
                 health
             }
         }
+    }
+
+    fn connections_now(&self) -> BTreeMap<ConnectionName, ConnectionHealth> {
+        let connectors = self.reloader.connectors();
+        let now = self.clock.now();
+        let health = |(name, client): (&ConnectionName, &Arc<Client>)| {
+            let health = of_connection(client.view(), now);
+            measure_connection(name, &health);
+            (name.clone(), health)
+        };
+        connectors.clients().map(health).collect()
     }
 
     async fn trigger_now(&self, name: JobName, again: Again, wait: Wait) -> Answer<Triggered> {
@@ -317,6 +330,40 @@ fn condition(
     let running = view.running.iter().any(|slot| slot.job == job.name);
     let run = runs.first().filter(|run| running && run.ended.is_none()).map(|run| run.id);
     (health, Extra { last_outcome, running, paused, run })
+}
+
+fn of_connection(view: ConnectionView, now: DateTime<Utc>) -> ConnectionHealth {
+    let ConnectionView { quotas, waits_until, closed, open_since, probe_at } = view;
+    let next = |wait: std::time::Duration| {
+        let wait = TimeDelta::from_std(wait).ok().filter(|wait| !wait.is_zero())?;
+        now.checked_add_signed(wait)
+    };
+    let quota =
+        |of: QuotaUse| QuotaHealth { quota: of.quota.to_string(), left: of.left, next: next(of.wait) };
+    ConnectionHealth {
+        status: if closed.is_some() { Condition::Degraded } else { Condition::Ok },
+        quotas: quotas.into_iter().map(quota).collect(),
+        waits_until,
+        parked_until: closed.as_ref().and_then(|closed| closed.until),
+        breaker: if open_since.is_some() { "open" } else { "closed" }.to_owned(),
+        open_since,
+        next_probe: probe_at,
+        why: closed.map(|closed| closed.reason),
+    }
+}
+
+/// Keeps the gauges of a connection up to date.
+#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit a float for millions of years")]
+fn measure_connection(name: &ConnectionName, health: &ConnectionHealth) {
+    let name = name.to_string();
+    for of in &health.quotas {
+        let labels = [("connection", name.clone()), ("quota", of.quota.clone())];
+        gauge!(telemetry::QUOTA_LEFT, &labels).set(f64::from(of.left));
+    }
+    let until = health.waits_until.map_or(0, |until| until.timestamp());
+    gauge!(telemetry::WAITS_UNTIL, "connection" => name.clone()).set(until as f64);
+    let open = f64::from(u8::from(health.open_since.is_some()));
+    gauge!(telemetry::BREAKER_OPEN, "connection" => name).set(open);
 }
 
 /// Keeps the gauges of a job up to date.
@@ -524,6 +571,17 @@ impl Control for DaemonControl {
                 }
                 None => self.store.drop_rejects(&job).await.map_err(internal),
             }
+        })
+    }
+
+    fn connections(&self) -> BoxFuture<'_, BTreeMap<ConnectionName, ConnectionHealth>> {
+        Box::pin(async { self.connections_now() })
+    }
+
+    fn ping(&self, connection: ConnectionName) -> BoxFuture<'_, Answer<Ping>> {
+        Box::pin(async move {
+            let unknown = || Refusal::UnknownConnection { connection: connection.to_string() };
+            self.reloader.connectors().ping(&connection).await.ok_or_else(unknown)
         })
     }
 

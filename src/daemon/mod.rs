@@ -5,7 +5,7 @@ mod control;
 mod once;
 mod service;
 
-pub use once::{Once, backfill, once, preview};
+pub use once::{Once, backfill, once, ping, preview};
 
 use crate::admin::{Access, bind_control, router, serve};
 use crate::clock::SharedClock;

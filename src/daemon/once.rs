@@ -6,9 +6,11 @@ use crate::clock::SharedClock;
 use crate::config::Loaded;
 use crate::connectors::{Backfill, Connectors, Preview};
 use crate::job::{Job, Work};
+use crate::rest::Ping;
 use crate::run::{Cause, Slot};
 use crate::runner::{Ended, Perform as _, Runner};
 use crate::state::{Claim, Claimed, Closing, Coordinator as _, LedgerBatch, Store};
+use crate::words::ConnectionName;
 use chrono::{SubsecRound as _, TimeDelta};
 use std::sync::Arc;
 use std::time::Duration;
@@ -75,6 +77,20 @@ pub async fn preview(loaded: &Loaded, job: &Job, clock: SharedClock) -> Result<P
     drop(connectors);
     drop(blocking(move || drop(store)).await);
     preview.map_err(|failure| StartError::Job(format!("{}: a run would fail: {failure}", job.name)))
+}
+
+/// Asks a connection whether it works; nothing if there is no such connection.
+pub async fn ping(
+    loaded: &Loaded,
+    name: &ConnectionName,
+    clock: SharedClock,
+) -> Result<Option<Ping>, StartError> {
+    let store = open_store(&loaded.settings.state, &clock).await?;
+    let connectors = connect(loaded, &store, &clock).await?;
+    let ping = connectors.ping(name).await;
+    drop(connectors);
+    drop(blocking(move || drop(store)).await);
+    Ok(ping)
 }
 
 async fn connect(loaded: &Loaded, store: &Store, clock: &SharedClock) -> Result<Arc<Connectors>, StartError> {

@@ -86,6 +86,15 @@ impl Database {
         })
     }
 
+    /// Opens a connection and closes it again.
+    ///
+    /// # Errors
+    /// The failure a run would end with.
+    pub async fn ping(&self) -> Result<(), Failure> {
+        self.connect(Access::Read).await?.close().await;
+        Ok(())
+    }
+
     /// Opens a connection for one run, waiting for a free one first.
     pub(super) async fn connect(&self, access: Access) -> Result<Session, Failure> {
         let all_used = || Failure::new(Class::Transient, "all connections to the database are in use");

@@ -1,7 +1,7 @@
 //! Days with known answers.
 
 use super::*;
-use crate::connection::{Auth, RestConnection, Timeouts};
+use crate::connection::{Auth, Limits, RestConnection, Timeouts};
 use crate::run::{Cause, Counts, Outcome, RunId, RunRecord, Slot};
 use crate::schedule::{Beats, CronExpr, Overlap, Policy, Timetable, TimetableSpec};
 use chrono::TimeDelta;
@@ -42,6 +42,9 @@ impl Site {
             timeouts: Timeouts::default(),
             max_body: 1,
             ca_file: None,
+            proxy: None,
+            check: None,
+            limits: Limits::default(),
         };
         let kind = ConnectionKind::Rest(Box::new(rest));
         self.connections.insert(name.clone(), Connection { name, kind });

@@ -1,6 +1,6 @@
 //! What the planner keeps of one job, and what each event does to it.
 
-use super::{Draft, GRACE, JobFacts, SECOND, STEP_BACK, Start};
+use super::{Closed, Draft, GRACE, JobFacts, SECOND, STEP_BACK, Start};
 use crate::job::{Job, Trigger};
 use crate::run::{Cause, Entry, Outcome, Slot, SlotRange};
 use crate::schedule::{CatchUp, Overlap, Policy, Slots, Timetable};
@@ -60,6 +60,8 @@ pub(super) struct JobState {
     pub(super) waiting: VecDeque<Waiting>,
     again: Option<Again>,
     pub(super) paused: Option<String>,
+    /// Its platform lets nothing through.
+    pub(super) closed: Option<Closed>,
     last_instants: VecDeque<DateTime<Utc>>,
     /// Not, or no longer, part of the set; only its run is awaited.
     pub(super) retired: bool,
@@ -149,6 +151,7 @@ impl JobState {
             waiting: VecDeque::new(),
             again: None,
             paused: None,
+            closed: None,
             last_instants: VecDeque::new(),
             retired: false,
         }
@@ -291,9 +294,19 @@ impl JobState {
                 let reason = format!("overlap: the run for the slot {running} was still going");
                 self.skip(at, Cause::Due, &reason, draft);
             }
-            (Some(at), _) => self.waiting.push_back(Waiting::new(at, Cause::Due)),
+            (Some(at), _) => match self.overtaken() {
+                Some(reason) => self.skip(at, Cause::Due, &reason, draft),
+                None => self.waiting.push_back(Waiting::new(at, Cause::Due)),
+            },
             (None, _) => {}
         }
+    }
+
+    /// Why a slot that is due now can't start before the next one is.
+    fn overtaken(&self) -> Option<String> {
+        let closed = self.closed.as_ref()?;
+        let until = closed.until?;
+        self.next.is_some_and(|next| next <= until).then(|| closed.reason.clone())
     }
 
     /// A parent's slot gives this job one of the same instant, or, where another parent's stands there, of the second
@@ -312,8 +325,9 @@ impl JobState {
         if self.waiting.is_empty() {
             return;
         }
-        let why = match &self.policy.lock {
-            Some(lock) if self.running.is_none() => {
+        let why = match (&self.closed, &self.policy.lock) {
+            (Some(closed), _) if self.running.is_none() => closed.reason.clone(),
+            (_, Some(lock)) if self.running.is_none() => {
                 format!("lock: `{lock}` was held until the next slot was due")
             }
             _ => "overlap: a later slot took its place in the queue".to_owned(),
@@ -399,6 +413,11 @@ impl JobState {
     /// The nominal instant of what may start now.
     pub(super) fn ready(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         if self.running.is_some() {
+            return None;
+        }
+        let front = self.waiting.front();
+        // Whoever asked for a run by hand is told by it what is wrong.
+        if self.closed.is_some() && front.is_none_or(|waiting| waiting.cause != Cause::Manual) {
             return None;
         }
         let again = self.again.filter(|again| again.when <= now).map(|again| again.at);

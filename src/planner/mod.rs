@@ -57,6 +57,15 @@ pub struct Plan {
     pub clock_step: Option<TimeDelta>,
 }
 
+/// Why a job's slots can't run now: its platform lets nothing through.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Closed {
+    /// In an operator's words.
+    pub reason: String,
+    /// Until then, if that is known.
+    pub until: Option<DateTime<Utc>>,
+}
+
 /// Why a person's request can't be done.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
@@ -188,6 +197,14 @@ impl Planner {
         let mut draft = Draft::default();
         self.tick(now, &mut draft);
         self.conclude(draft, now)
+    }
+
+    /// Which jobs' platforms let nothing through now. Their slots wait, each until the next is due; those that would be
+    /// overtaken in any case are skipped at once.
+    pub fn close(&mut self, closed: &BTreeMap<JobName, Closed>) {
+        for (name, state) in &mut self.jobs {
+            state.closed = closed.get(name).cloned();
+        }
     }
 
     /// Time passes and nothing can be decided, because nothing can be written down: what comes due meanwhile is late.

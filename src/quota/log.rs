@@ -1,9 +1,10 @@
-//! The log of the last N requests of one quota: the part that enforces. It is a pure function of the instants it is
-//! told; waiting is [`super::Gate`]'s.
+//! The log of a connection's last requests: the part that enforces its quotas. It is a pure function of the instants it
+//! is told; waiting is [`super::Gate`]'s.
 //!
-//! The rule: request i+N goes out a full window after the *response* to request i. Measuring from the response and
-//! not from the sending is what makes it hold at the other end of a network that delays: the platform saw request i
-//! no later than it answered. A request that hangs therefore holds the N-th after it back until it is given up.
+//! The rule, for each quota of N requests: request i+N goes out a full window after the *response* to request i.
+//! Measuring from the response and not from the sending is what makes it hold at the other end of a network that
+//! delays: the platform saw request i no later than it answered. A request that hangs therefore holds the N-th after
+//! it back until it is given up.
 
 use super::Quota;
 use std::collections::VecDeque;
@@ -21,10 +22,10 @@ pub enum Earliest {
     AfterAnswer,
 }
 
-/// The last N requests of one quota.
+/// The last requests of a connection, as many as its largest quota allows.
 #[derive(Debug)]
 pub struct Log {
-    quota: Quota,
+    quotas: Vec<Quota>,
     /// When each was answered; nothing while it is on the way. The oldest first.
     requests: VecDeque<Option<Instant>>,
     /// The number of the first one in `requests`, counted from the start of the program.
@@ -34,40 +35,57 @@ pub struct Log {
 impl Log {
     /// An empty log.
     #[must_use]
-    pub fn new(quota: Quota) -> Self {
-        Self { quota, requests: VecDeque::new(), first: 0 }
+    pub fn new(quotas: Vec<Quota>) -> Self {
+        Self { quotas, requests: VecDeque::new(), first: 0 }
     }
 
-    /// The quota it keeps.
+    /// The quotas it keeps, all at once.
     #[must_use]
-    pub fn quota(&self) -> Quota {
-        self.quota
+    pub fn quotas(&self) -> &[Quota] {
+        &self.quotas
+    }
+
+    /// From now on it keeps these. What was sent before still counts.
+    pub fn change(&mut self, quotas: Vec<Quota>) {
+        self.quotas = quotas;
     }
 
     /// When the next request may go, asked at `now`.
     #[must_use]
     pub fn earliest(&self, now: Instant) -> Earliest {
-        if self.requests.len() < self.quota.requests as usize {
-            return Earliest::Now;
-        }
-        match self.requests.front() {
-            Some(Some(answered)) if now.saturating_duration_since(*answered) >= self.quota.window => {
-                Earliest::Now
-            }
-            Some(Some(answered)) => Earliest::At(*answered + self.quota.window),
-            Some(None) => Earliest::AfterAnswer,
+        self.quotas.iter().map(|quota| self.earliest_of(*quota, now)).max().unwrap_or(Earliest::Now)
+    }
+
+    /// When this quota alone lets the next request go.
+    #[must_use]
+    pub fn earliest_of(&self, quota: Quota, now: Instant) -> Earliest {
+        let place = self.requests.len().checked_sub(quota.requests as usize);
+        match place.and_then(|place| self.requests.get(place)) {
             None => Earliest::Now,
+            Some(None) => Earliest::AfterAnswer,
+            Some(Some(at)) if now.saturating_duration_since(*at) >= quota.window => Earliest::Now,
+            Some(Some(at)) => Earliest::At(*at + quota.window),
         }
+    }
+
+    /// How many requests count against this quota.
+    #[must_use]
+    pub fn used(&self, quota: Quota, now: Instant) -> u32 {
+        let counts =
+            |at: &&Option<Instant>| at.is_none_or(|at| now.saturating_duration_since(at) < quota.window);
+        let last = self.requests.iter().rev().take(quota.requests as usize);
+        u32::try_from(last.filter(counts).count()).unwrap_or(u32::MAX)
     }
 
     /// Writes down that a request goes out; the number identifies it to [`Log::answered`].
     pub fn sent(&mut self) -> u64 {
-        while self.requests.len() >= self.quota.requests as usize {
+        let most = self.quotas.iter().map(|quota| quota.requests as usize).max().unwrap_or(0);
+        self.requests.push_back(None);
+        while self.requests.len() > most {
             self.requests.pop_front();
             self.first += 1;
         }
-        self.requests.push_back(None);
-        self.first + self.requests.len() as u64 - 1
+        (self.first + self.requests.len() as u64).saturating_sub(1)
     }
 
     /// Writes down that request `number` was answered, or given up, at `at`.
@@ -78,17 +96,16 @@ impl Log {
         }
     }
 
-    /// How long ago each request still inside the window was answered, the oldest first; those on the way count as
-    /// answered now, which errs on the safe side.
-    #[must_use]
-    pub fn ages(&self, now: Instant) -> Vec<Duration> {
-        let age = |at: &Option<Instant>| at.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
-        self.requests.iter().map(age).filter(|age| *age < self.quota.window).collect()
+    /// How long ago each request was answered that still counts against some quota, the oldest first; nothing for those
+    /// on the way.
+    pub fn ages(&self, now: Instant) -> impl Iterator<Item = Option<Duration>> + '_ {
+        let longest = self.quotas.iter().map(|quota| quota.window).max().unwrap_or_default();
+        let ages = self.requests.iter().map(move |at| at.map(|at| now.saturating_duration_since(at)));
+        ages.filter(move |age| age.is_none_or(|age| age < longest))
     }
 
-    /// Takes over requests of an earlier process by how long ago they were answered.
-    pub fn restore(&mut self, mut ages: Vec<Duration>, now: Instant) {
-        ages.sort_unstable_by(|a, b| b.cmp(a));
+    /// Takes over requests of an earlier process by how long ago they were answered, the oldest first.
+    pub fn restore(&mut self, ages: impl Iterator<Item = Duration>, now: Instant) {
         for age in ages {
             let number = self.sent();
             // An instant before the host's own start can't be written down: the request then counts as answered now.
@@ -105,7 +122,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     fn log(requests: u32) -> Log {
-        Log::new(Quota { requests, window: SECOND })
+        Log::new(vec![Quota { requests, window: SECOND }])
     }
 
     #[test]
@@ -145,10 +162,30 @@ mod tests {
             before.answered(number, t - Duration::from_millis(age));
         }
         before.sent();
-        assert_eq!(before.ages(t), [900, 200, 0].map(Duration::from_millis));
+        let millis = Duration::from_millis;
+        let ages: Vec<_> = before.ages(t).collect();
+        assert_eq!(ages, [Some(millis(900)), Some(millis(200)), None]);
         let mut after = log(3);
-        after.restore(before.ages(t), t);
-        assert_eq!(after.earliest(t), Earliest::At(t + Duration::from_millis(100)));
+        after.restore(ages.into_iter().map(Option::unwrap_or_default), t);
+        assert_eq!(after.earliest(t), Earliest::At(t + millis(100)));
+        assert_eq!(after.used(after.quotas()[0], t + millis(100)), 2);
+    }
+
+    #[test]
+    fn each_quota_looks_at_its_own_last_requests_and_a_changed_one_at_those_that_were() {
+        let t = Instant::now();
+        let of = |requests, seconds| Quota { requests, window: seconds * SECOND };
+        let mut log = Log::new(vec![of(2, 1), of(3, 60)]);
+        for _ in 0..3 {
+            let number = log.sent();
+            log.answered(number, t);
+        }
+        assert_eq!(log.earliest_of(of(2, 1), t), Earliest::At(t + SECOND));
+        assert_eq!(log.earliest(t), Earliest::At(t + 60 * SECOND));
+        log.change(vec![of(1, 30)]);
+        assert_eq!(log.earliest(t), Earliest::At(t + 30 * SECOND));
+        log.change(Vec::new());
+        assert_eq!((log.earliest(t), log.sent(), log.ages(t).count()), (Earliest::Now, 3, 0));
     }
 
     proptest! {

@@ -6,9 +6,14 @@
 
 mod gate;
 mod log;
+mod pacer;
+mod spent;
+#[cfg(test)]
+mod tests;
 
-pub use gate::{Gate, Permit, QuotaUse};
+pub use gate::{Gate, Permit, Priority, QuotaUse, Shut};
 pub use log::{Earliest, Log};
+pub use spent::{Keep, Spent};
 
 use std::fmt;
 use std::str::FromStr;
@@ -91,7 +96,7 @@ impl fmt::Display for Quota {
 }
 
 #[cfg(test)]
-mod tests {
+mod notation {
     use super::*;
 
     #[test]

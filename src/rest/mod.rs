@@ -6,7 +6,9 @@
 mod auth;
 mod charset;
 mod client;
+mod guard;
 mod page;
+mod ping;
 mod pull;
 mod push;
 mod request;
@@ -17,9 +19,12 @@ mod split;
 #[cfg(test)]
 mod tests;
 mod verdict;
+mod wire;
 mod xml;
 
 pub use client::{Client, Shown};
+pub use guard::ConnectionView;
+pub use ping::{Ping, PingStep};
 pub use pull::{KEY_SEPARATOR, PullSource, Reader, SharedWalk, Watch, waiting_row, walk_rules};
 pub use push::RestSink;
 pub use request::{Answer, BadPath, Body, Request, expand_path};

@@ -109,6 +109,12 @@ impl Store {
         self.blocking(move |inner| Ok(inner.database.tree.get(key)?.map(|value| value.to_vec()))).await
     }
 
+    /// The same for who may block.
+    pub fn get_blob_blocking(&self, namespace: &str, key: &str) -> Result<Option<Vec<u8>>, StateError> {
+        let value = self.0.database.tree.get(keys::blob(namespace, key));
+        Ok(value.map_err(|error| self.0.directory.explain(error.into()))?.map(|value| value.to_vec()))
+    }
+
     /// Keeps a small value durably. `namespace` is a word of the caller's choice.
     pub async fn put_blob(&self, namespace: &str, key: &str, value: Vec<u8>) -> Result<(), StateError> {
         let key = keys::blob(namespace, key);

@@ -4,6 +4,7 @@
 mod after;
 mod catch_up;
 mod clock;
+mod closed;
 mod initial;
 mod locks;
 mod manual;

@@ -185,6 +185,7 @@ pub(super) fn mortal(ends: Ends, fate: &Fate) -> Ends {
         source: Box::new(Mortal { fate: fate.clone(), end: ends.source }),
         sink: Box::new(Mortal { fate: fate.clone(), end: ends.sink }),
         checkpoint: Box::new(Mortal { fate: fate.clone(), end: ends.checkpoint }),
+        requests: ends.requests,
     }
 }
 

@@ -8,7 +8,6 @@ use cadenced::config::{self, Loaded, Sources};
 use cadenced::connection::ConnectionKind;
 use cadenced::connectors::Connectors;
 use cadenced::job::Job;
-use cadenced::retry::Backoff;
 use cadenced::run::{Cause, Counts, Outcome, Slot};
 use cadenced::sandbox::{B2Market, Sort, WireOptions, b2market, erp};
 use cadenced::state::{Claim, Claimed, Closing, Coordinator as _, LedgerBatch, StateError, Store, Token};
@@ -195,12 +194,19 @@ impl World {
 
     async fn start(&self, loaded: &Loaded, seed: u64, clock: &SharedClock) -> Daemon {
         let store = open(&self.state(seed), clock).await;
-        let backoff = Backoff { first: Duration::ZERO, ..Backoff::default() };
-        let open = |connections, before| {
-            Connectors::open_with(connections, before, store.clone(), Arc::clone(clock), backoff).unwrap()
+        let open = |connections: &_, before: Option<&_>| {
+            Connectors::open(connections, before, store.clone(), Arc::clone(clock)).unwrap()
         };
-        let connectors = open(&loaded.connections, None);
         let mut connections = loaded.connections.clone();
+        for connection in connections.values_mut() {
+            if let ConnectionKind::Rest(rest) = &mut connection.kind {
+                // No time passes here: waits would be for ever, and a platform left alone would stay so.
+                rest.limits.retry.first = Duration::ZERO;
+                rest.limits.retry_share = 1.0;
+                rest.limits.breaker.after = u32::MAX;
+            }
+        }
+        let connectors = open(&connections, None);
         for connection in connections.values_mut() {
             if let ConnectionKind::Sql(sql) = &mut connection.kind {
                 sql.statement_timeout = Duration::from_millis(40);

@@ -1,9 +1,8 @@
 //! What the client promises about a call: retries, hints, redirects, sizes, counts, and what it keeps to itself.
 
-use super::{Server, answer, client, connection, with};
-use crate::clock::SystemClock;
+use super::{Server, answer, client, connection, open, with};
 use crate::connection::{Auth, RestConnection};
-use crate::rest::{Client, Request};
+use crate::rest::Request;
 use crate::transfer::Class;
 use crate::words::Text;
 use bytes::Bytes;
@@ -278,7 +277,7 @@ async fn a_connection_that_can_not_be_used_is_refused_at_once() {
     let bad = |change: fn(&mut RestConnection)| {
         let mut connection = connection("http://127.0.0.1:1");
         change(&mut connection);
-        Client::new(&connection, Arc::new(SystemClock)).unwrap_err()
+        open(&connection).unwrap_err()
     };
     for (failure, says) in [
         (bad(|c| c.url = "shop.example.com".to_owned()), "url"),

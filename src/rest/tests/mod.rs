@@ -2,13 +2,17 @@
 //! was asked.
 
 mod calls;
+mod limits;
 mod login;
 mod pushes;
 
 use crate::clock::SystemClock;
-use crate::connection::{Auth, RestConnection, Timeouts};
+use crate::connection::{Auth, Limits, RestConnection, Timeouts};
+use crate::quota::Gate;
 use crate::rest::Client;
-use crate::transfer::{Digest, Record};
+use crate::retry::Backoff;
+use crate::transfer::{Digest, Failure, Record};
+use crate::words::ConnectionName;
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -126,17 +130,24 @@ pub(super) fn connection(url: &str) -> RestConnection {
             connect: Duration::from_secs(5),
             read: Duration::from_secs(20),
             total: Duration::from_secs(20),
+            ..Timeouts::default()
         },
         max_body: 64 * 1024 * 1024,
         ca_file: None,
+        proxy: None,
+        check: None,
+        limits: Limits {
+            retry: Backoff { first: Duration::from_millis(2), ..Backoff::default() },
+            ..Limits::default()
+        },
     }
 }
 
 pub(super) fn client(connection: &RestConnection) -> Client {
-    Client::with_backoff(
-        connection,
-        Arc::new(SystemClock),
-        crate::retry::Backoff { first: Duration::from_millis(2), ..crate::retry::Backoff::default() },
-    )
-    .unwrap()
+    open(connection).unwrap()
+}
+
+pub(super) fn open(connection: &RestConnection) -> Result<Client, Failure> {
+    let gate = Gate::new(&connection.quota, connection.in_flight);
+    Client::new(&ConnectionName::new("shop").unwrap(), connection, gate, Arc::new(SystemClock))
 }

@@ -3,18 +3,27 @@
 
 use crate::clock::SharedClock;
 use crate::config::{self, Loaded, Settings, Sources};
+use crate::connection::{Connection, ConnectionKind};
 use crate::connectors::Connectors;
+use crate::plan::{self, Figures, Finding, Weight, What};
 use crate::planner::JobFacts;
+use crate::quota::Quota;
 use crate::run::Outcome;
 use crate::runner::Runner;
 use crate::scheduler::{Jobs, SchedulerHandle};
 use crate::state::{JobView, StateError, Store};
 use crate::telemetry;
 use crate::words::JobName;
+use chrono::{DateTime, Utc};
 use metrics::gauge;
 use secrecy::{ExposeSecret as _, SecretString};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
+
+/// Windows at least this long are a budget that people plan with.
+const BUDGET_WINDOW_SECONDS: u64 = 3600;
+/// How many of a job's last runs say what one costs.
+const MEASURED_RUNS: usize = 100;
 
 /// The set of jobs that serves.
 #[derive(Debug, Clone)]
@@ -116,6 +125,8 @@ impl Reloader {
         let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
         let old = self.set();
         warnings.extend(needs_restart(&old.settings, &loaded.settings));
+        let budgets = budgets_that_will_not_last(&self.store, &loaded, self.clock.now()).await;
+        warnings.extend(budgets.map_err(|error| vec![error.to_string()])?);
         // The connections go first: a run of the new set must not start over the old ones.
         self.runner.swap(Arc::new(connectors));
         self.scheduler.replace(loaded.jobs.clone(), facts).await;
@@ -128,6 +139,48 @@ impl Reloader {
     fn keep(&self, set: Set) {
         *self.set.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(set);
     }
+}
+
+/// Quotas of an hour or longer that today's slots want more of than there is, as warnings.
+pub async fn budgets_that_will_not_last(
+    store: &Store,
+    loaded: &Loaded,
+    now: DateTime<Utc>,
+) -> Result<Vec<String>, StateError> {
+    let is_long = |quota: &Quota| quota.window.as_secs() >= BUDGET_WINDOW_SECONDS;
+    let has_budget = |connection: &Connection| match &connection.kind {
+        ConnectionKind::Rest(rest) => rest.quota.iter().any(is_long),
+        ConnectionKind::Sql(_) => false,
+    };
+    if !loaded.connections.values().any(has_budget) {
+        return Ok(Vec::new());
+    }
+    let mut figures = BTreeMap::new();
+    for job in loaded.jobs.values().filter(|job| job.is_live()) {
+        let measured = Figures::measured(&store.runs(Some(&job.name), MEASURED_RUNS).await?);
+        let given = || loaded.estimates.get(&job.name).copied().map(Figures::given);
+        figures.extend(measured.or_else(given).map(|figures| (job.name.clone(), figures)));
+    }
+    let (jobs, connections, zone) =
+        (loaded.jobs.clone(), loaded.connections.clone(), loaded.settings.timezone);
+    let date = now.with_timezone(&zone).date_naive();
+    let report =
+        tokio::task::spawn_blocking(move || plan::day(&jobs, &connections, &figures, date, zone)).await;
+    // It only ends early with the program.
+    let findings = report.map(|report| report.findings).unwrap_or_default();
+    let warning = |finding: Finding| match finding.what {
+        What::Quota { connection, quota, window_seconds, requests, first, .. }
+            if finding.weight == Weight::Breaks && window_seconds >= BUDGET_WINDOW_SECONDS =>
+        {
+            Some(format!(
+                "connection.{connection}.quota: {quota} won't last: its jobs want {requests}; from {} on slots are skipped; see: \
+                 cadenced plan",
+                first.format("%H:%M")
+            ))
+        }
+        _ => None,
+    };
+    Ok(findings.into_iter().filter_map(warning).collect())
 }
 
 fn needs_restart(old: &Settings, new: &Settings) -> Vec<String> {

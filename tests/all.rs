@@ -9,6 +9,7 @@ mod formats;
 mod housekeeping;
 mod kills;
 mod layers;
+mod limits;
 mod plan;
 mod planner;
 mod pull;

@@ -48,7 +48,7 @@ async fn health_and_metrics_are_on_both_doors_and_control_needs_its_token() {
         let (status, health) = get(&door, "/health").await;
         let health = json(&health);
         assert_eq!(status, StatusCode::OK);
-        assert_eq!(keys(&health), ["jobs", "reload", "status", "uptime_seconds", "version"]);
+        assert_eq!(keys(&health), ["connections", "jobs", "reload", "status", "uptime_seconds", "version"]);
         assert_eq!(
             (&health["status"], &health["version"]),
             (&"ok".into(), &env!("CARGO_PKG_VERSION").into())

@@ -89,7 +89,10 @@ async fn status_is_readable_at_a_glance() {
          one-stocks  degraded  2026-03-29 03:00:00 CEST  -        -          -          7        \
          the platform is down\n\
          \n\
-         1 job: 1 degraded\n"
+         1 job: 1 degraded\n\
+         \n\
+         CONNECTION  STATUS    QUOTA LEFT    WAITS UNTIL  BREAKER  WHY\n\
+         shop        degraded  0 of 100/day  -            closed   quota until 2026-03-29T01:00:00Z\n"
     );
     let json = printed(state.path(), &["status", "--format", "json"]).await;
     let row: serde_json::Value = serde_json::from_str(&json).unwrap();

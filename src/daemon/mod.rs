@@ -12,7 +12,7 @@ use crate::clock::SharedClock;
 use crate::config::{Loaded, Sources};
 use crate::connectors::Connectors;
 use crate::housekeeping::{DAILY, Desk, Housekeeping};
-use crate::reload::{Reloader, facts};
+use crate::reload::{Reloader, budgets_that_will_not_last, facts};
 use crate::runner::{Observer, Runner};
 use crate::scheduler::{Scheduler, SchedulerHandle};
 use crate::state::{StateError, Store};
@@ -94,6 +94,9 @@ impl Daemon {
         };
         let runner = Arc::new(Runner::new(Arc::new(connectors), observer));
         let facts = facts(&store).await?;
+        for warning in budgets_that_will_not_last(&store, &loaded, clock.now()).await? {
+            tracing::warn!("{warning}");
+        }
         let address = settings.admin.listen;
         let listen = |source| StartError::Listen { address, source };
         let admin = TcpListener::bind(address).await.map_err(listen)?;

@@ -149,7 +149,8 @@ impl Guard {
     pub(super) fn failed(&self, fault: Fault, reason: &str) -> bool {
         let opened = self.state().breaker.failed(fault, reason, Instant::now(), self.clock.now());
         if opened {
-            warn!(connection = %self.name, "left alone for now, its jobs' slots are skipped: {reason}");
+            // The failure itself is told by whoever met it.
+            warn!(connection = %self.name, "left alone for now: slots of its jobs wait or are skipped");
         }
         opened
     }

@@ -498,6 +498,29 @@ statement-timeout = "1s"
 }
 
 #[test]
+fn limits_of_a_connection_are_refused_with_the_key_that_is_wrong() {
+    let site = Site::new(
+        r#"[connection.a]
+url = "https://a.example.com"
+early = 1.5
+park-after = "0s"
+check = "me"
+proxy = "socks5://proxy"
+retry = { tries = 0, first = "1", within = "1m", share = "x", budget = 3 }
+breaker = { after = 0, probe = 15 }
+timeouts = { idle = "soon" }
+[connection.b]
+url = "https://b.example.com"
+early = "10"
+proxy = "http://erp:hunter2@proxy:3128"
+"#,
+    );
+    let mistakes = site.mistakes();
+    assert!(!mistakes.contains("hunter2"));
+    insta::assert_snapshot!(mistakes, @"");
+}
+
+#[test]
 fn what_is_probably_not_meant_gets_a_warning() {
     let site = Site::with_jobs(
         r#"[job.a]

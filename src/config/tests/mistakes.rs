@@ -517,7 +517,25 @@ proxy = "http://erp:hunter2@proxy:3128"
     );
     let mistakes = site.mistakes();
     assert!(!mistakes.contains("hunter2"));
-    insta::assert_snapshot!(mistakes, @"");
+    insta::assert_snapshot!(mistakes, @r#"
+    cadenced.toml:3:9: connection.a.early: expected a share from 0 to 1, or from "0%" to "100%"
+    cadenced.toml:4:14: connection.a.park-after: must be longer than zero
+    cadenced.toml:5:9: connection.a.check: a path starts with `/`; the connection's url stands before it
+    cadenced.toml:6:9: connection.a.proxy: must start with http:// or https:// and a host
+    cadenced.toml:7:19: connection.a.retry.tries: must be from 1 to 100
+    cadenced.toml:7:30: connection.a.retry.first: `1` is not a duration
+      help: write it with its unit (ms, s, m, h, d): "30m", "1h30m", "500ms"
+    cadenced.toml:7:58: connection.a.retry.share: expected a share from 0 to 1, or from "0%" to "100%"
+    cadenced.toml:7:63: connection.a.retry.budget: unknown key
+    cadenced.toml:8:21: connection.a.breaker.after: must be from 1 to 1000
+    cadenced.toml:8:32: connection.a.breaker.probe: expected a duration, found a whole number
+      help: write it with its unit (ms, s, m, h, d): "30m", "1h30m", "500ms"
+    cadenced.toml:9:21: connection.a.timeouts.idle: `soon` is not a duration
+      help: write it with its unit (ms, s, m, h, d): "30m", "1h30m", "500ms"
+    cadenced.toml:12:9: connection.b.early: expected a share from 0 to 1, or from "0%" to "100%"
+    cadenced.toml:13:9: connection.b.proxy: holds a password and is written into the configuration
+      help: keep the whole address in a secret: { file = "…" } or { credential = "…" }
+    "#);
 }
 
 #[test]

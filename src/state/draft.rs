@@ -42,6 +42,18 @@ impl<'a> Draft<'a> {
         self.writes.insert(key, None);
     }
 
+    /// Puts a value, or removes the key.
+    pub(super) fn change(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        self.writes.insert(key, value);
+    }
+
+    /// Takes in older changes, as far as it does not change the same keys itself.
+    pub(super) fn absorb(&mut self, older: &BTreeMap<Vec<u8>, Option<Vec<u8>>>) {
+        for (key, value) in older {
+            self.writes.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+    }
+
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         match self.writes.get(key) {
             Some(written) => Ok(written.clone()),

@@ -3,6 +3,7 @@
 mod commands;
 mod daemon;
 mod dry_run;
+mod formats;
 mod housekeeping;
 mod kills;
 mod layers;

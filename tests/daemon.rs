@@ -160,6 +160,12 @@ async fn the_service_manager_hears_every_change() {
     assert_eq!(daemon.ended().await.code(), Some(0));
 }
 
+/// Hears of one reload, whoever asked for it.
+fn reloaded_once(daemon: &Service) {
+    daemon.hears("RELOADING=1");
+    daemon.hears("READY=1");
+}
+
 #[tokio::test]
 async fn a_good_configuration_is_taken_and_a_bad_one_refused_whole() {
     let site = Site::quiet().await;
@@ -174,6 +180,7 @@ async fn a_good_configuration_is_taken_and_a_bad_one_refused_whole() {
     site.schedule(&yearly("0 30 12 1 7 *"));
     let reloaded = site.cadenced(&["reload", "--wait"]);
     assert_eq!((reloaded.status.code(), stderr(&reloaded).as_str()), (Some(0), "reloaded: 16 jobs\n"));
+    reloaded_once(&daemon);
     let july = next().await;
     assert_ne!(july, january);
 
@@ -184,6 +191,7 @@ async fn a_good_configuration_is_taken_and_a_bad_one_refused_whole() {
         said.contains("crom") && said.contains("the configuration was refused, the old one stays"),
         "{said}"
     );
+    reloaded_once(&daemon);
     assert_eq!(next().await, july, "the old set serves");
     assert_eq!(get(&door, "/readyz").await.0, StatusCode::OK);
     let (status, health) = get(&door, "/health").await;
@@ -195,13 +203,11 @@ async fn a_good_configuration_is_taken_and_a_bad_one_refused_whole() {
 
     // The signal does the same without an exit code.
     daemon.signal("HUP");
-    daemon.hears("RELOADING=1");
-    daemon.hears("READY=1");
+    reloaded_once(&daemon);
     assert_eq!(next().await, july);
     site.schedule(&yearly("0 0 0 1 1 *"));
     daemon.signal("HUP");
-    daemon.hears("RELOADING=1");
-    daemon.hears("READY=1");
+    reloaded_once(&daemon);
     assert_eq!(next().await, january);
     assert_eq!(json(&get(&door, "/health").await.1)["status"], "ok");
 }

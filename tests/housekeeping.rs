@@ -8,7 +8,9 @@ use cadenced::job::Cursor;
 use cadenced::run::{Cause, Counts, Outcome, RunId, Slot};
 use cadenced::schedule::Timetable;
 use cadenced::scheduler::Jobs;
-use cadenced::state::{Claim, Claimed, Closing, Coordinator as _, Delivered, LedgerBatch, Settlement, Store};
+use cadenced::state::{
+    Claim, Claimed, Closing, Coordinator as _, Delivered, LedgerBatch, Place, Settlement, Store,
+};
 use cadenced::transfer::Digest;
 use cadenced::words::JobName;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -135,7 +137,7 @@ async fn digests_go_once_no_pull_asks_for_their_records_again() {
     );
     site.store.set_watermark(&job(), "", Value::from(mark.timestamp_millis())).await.unwrap();
     assert_eq!(desk.perform(Chore::Digests).await.unwrap(), 2);
-    let left = site.store.scan(&job(), "", None, 100).await.unwrap();
+    let left = site.store.scan(&job(), "", &mut Place::default(), 100).await.unwrap();
     let left: Vec<_> = left.iter().map(|(key, _)| key.as_str()).collect();
     assert_eq!(left, ["0", "10", "5"]);
 }

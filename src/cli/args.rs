@@ -3,6 +3,7 @@
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 use std::path::PathBuf;
 
 /// A schedule daemon that moves records between an ERP and its platforms.
@@ -56,6 +57,11 @@ pub(super) enum Command {
     /// Everything the daemon remembers, as JSON lines
     #[command(subcommand)]
     State(StateCommand),
+    /// Print a script that teaches a shell to complete these commands
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
 }
 
 /// How data is written.

@@ -22,7 +22,8 @@ pub use output::Exit;
 use crate::admin::ControlClient;
 use crate::clock::{Clock as _, SystemClock};
 use args::{Cli, Command};
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
+use clap_complete::Shell;
 use output::{Stop, say};
 use place::Place;
 use std::ffi::OsString;
@@ -64,6 +65,7 @@ fn perform(cli: Cli, out: &mut impl Write) -> Result<Exit, Stop> {
         Command::Demo => demo::demo(),
         Command::Once(args) => launch::once(&place, &args, out),
         Command::Check => check::check(&place, SystemClock.now(), out),
+        Command::Completions { shell } => completions(shell, out),
         Command::Next(args) => next::next(&place, &args, SystemClock.now(), out),
         talk => runtime()?.block_on(perform_talking(talk, &place, out)),
     }
@@ -84,10 +86,22 @@ async fn perform_talking(command: Command, place: &Place, out: &mut impl Write) 
         Command::Watermark(command) => keep::watermark(place, command, out).await,
         Command::Rejects(command) => keep::rejects(&place.state()?, command, out).await,
         Command::State(command) => keep::state(&place.state()?, command, out).await,
-        Command::Run | Command::Demo | Command::Once(_) | Command::Check | Command::Next(_) => {
-            Err(Stop::new(Exit::Internal, "this command needs no daemon"))
-        }
+        Command::Run
+        | Command::Demo
+        | Command::Once(_)
+        | Command::Check
+        | Command::Next(_)
+        | Command::Completions { .. } => Err(Stop::new(Exit::Internal, "this command needs no daemon")),
     }
+}
+
+/// `cadenced completions`.
+fn completions(shell: Shell, out: &mut impl Write) -> Result<Exit, Stop> {
+    // The generator panics where it can't write, as into a closed pipe.
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "cadenced", &mut script);
+    out.write_all(&script)?;
+    Ok(Exit::Ok)
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime, Stop> {

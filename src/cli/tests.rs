@@ -2,8 +2,8 @@
 
 use super::args::Cli;
 use super::output::{Exit, Stop};
-use super::perform_talking;
 use super::place::Place;
+use super::{perform, perform_talking};
 use crate::admin::control::{Condition, Readiness};
 use crate::admin::tests::{Scripted, on_socket};
 use crate::clock::SystemClock;
@@ -231,4 +231,18 @@ async fn plan_asks_a_running_daemon_what_runs_cost() {
         ["history Some(JobName(\"b2market-orders\")) 100", "history Some(JobName(\"one-stocks\")) 100"]
     );
     assert!(!state.join("db").exists(), "the daemon's state is not touched");
+}
+
+#[test]
+fn a_shell_completes_commands() {
+    let cli = Cli::try_parse_from(["cadenced", "completions", "bash"]).unwrap();
+    let mut script = Vec::new();
+    perform(cli, &mut script).unwrap();
+    script.extend(
+        b"\nCOMP_WORDS=(cadenced tri) COMP_CWORD=1\n_cadenced cadenced tri cadenced\necho ${COMPREPLY[@]}\n",
+    );
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), script).unwrap();
+    let completed = std::process::Command::new("bash").arg(file.path()).output().unwrap();
+    assert_eq!(String::from_utf8(completed.stdout).unwrap(), "trigger\n");
 }

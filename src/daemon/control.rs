@@ -12,17 +12,19 @@ use crate::job::{Cursor, Job, Work};
 use crate::planner;
 use crate::reload::{Reloader, Set};
 use crate::run::{Outcome, RunId, RunRecord, SlotRange};
+use crate::schedule;
 use crate::scheduler::{Jobs, SchedulerHandle, View};
 use crate::state::{Coordinator as _, JobView, StateError, Store, Watermark};
 use crate::telemetry;
 use crate::transfer::Failure;
 use crate::words::JobName;
-use chrono::{DateTime, Days, NaiveDate, TimeDelta, TimeZone as _, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use futures_util::future::BoxFuture;
 use metrics::gauge;
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 use tokio::time::Instant;
@@ -188,7 +190,7 @@ impl DaemonControl {
         let zone = self.zone(&job);
         let now = self.clock.now();
         let date = date.unwrap_or_else(|| now.with_timezone(&zone).date_naive());
-        let (from, until) = day(date, zone);
+        let Range { start: from, end: until } = schedule::day(date, zone);
         let ledger = self.store.slots(&name, from, until).await.map_err(internal)?;
         let row = |at| SlotRow {
             at,
@@ -359,20 +361,6 @@ fn clip(
     let first = slots.next()?;
     let (count, last) = slots.fold((1, first), |(count, _), at| (count + 1, at));
     Some((first, last, count))
-}
-
-/// The first instant of a local date and of the one after it.
-fn day(date: NaiveDate, zone: Tz) -> (DateTime<Utc>, DateTime<Utc>) {
-    let begins = |date: NaiveDate| {
-        // Midnight may not exist: the day then begins within some hours after it.
-        let midnight = date.and_time(chrono::NaiveTime::MIN);
-        (0..=96)
-            .find_map(|quarter| {
-                zone.from_local_datetime(&(midnight + TimeDelta::minutes(15 * quarter))).earliest()
-            })
-            .map_or_else(|| midnight.and_utc(), |at| at.with_timezone(&Utc))
-    };
-    (begins(date), begins(date.checked_add_days(Days::new(1)).unwrap_or(date)))
 }
 
 fn keeps_watermark(job: &Job) -> bool {

@@ -140,7 +140,7 @@ impl Daemon {
         let beat = tokio::spawn(service::beat(Arc::downgrade(&control)));
         let housekeeping = Housekeeping::start(desk, &DAILY).await;
         match address {
-            Some(address) => tracing::info!("health is at http://{address}/health; serving"),
+            Some(address) => tracing::info!("serving; health is at http://{address}/health"),
             None => tracing::info!("serving"),
         }
         service::ready();

@@ -132,7 +132,12 @@ impl Store {
 
     /// Durably marks in doubt, before they are written, those of the keys whose content is known. The others need no
     /// doubt to be delivered again after a crash; but nothing would be known of them then, should they be gone.
-    pub async fn doubt_known(&self, job: &JobName, entity: &str, keys: Vec<String>) -> Result<(), StateError> {
+    pub async fn doubt_known(
+        &self,
+        job: &JobName,
+        entity: &str,
+        keys: Vec<String>,
+    ) -> Result<(), StateError> {
         let (job, entity) = (job.clone(), entity.to_owned());
         let doubtful = keys.into_iter().map(|key| Doubtful { key, group: None }).collect();
         self.blocking(move |inner| inner.doubt(&job, &entity, doubtful, Which::Known)).await
@@ -183,13 +188,7 @@ impl Store {
 }
 
 impl Inner {
-    fn doubt(
-        &self,
-        job: &JobName,
-        entity: &str,
-        doubtful: Vec<Doubtful>,
-        which: Which,
-    ) -> Result<(), Fault> {
+    fn doubt(&self, job: &JobName, entity: &str, doubtful: Vec<Doubtful>, which: Which) -> Result<(), Fault> {
         self.with_log(job, entity, |log| {
             let known = log.recall(doubtful.iter().map(|doubtful| doubtful.key.as_str()))?;
             let mut packer = Packer::default();
@@ -254,8 +253,7 @@ fn settle_blocks(log: &mut Log<'_>, settlement: &Settlement) -> Result<Vec<(Vec<
     let said: Vec<(&str, Option<&Delivered>)> =
         known.chain(removed.iter().map(|key| (key.as_str(), None))).collect();
     // Of a key that is named twice, the later counts.
-    let last: HashMap<&str, usize> =
-        said.iter().enumerate().map(|(index, (key, _))| (*key, index)).collect();
+    let last: HashMap<&str, usize> = said.iter().enumerate().map(|(index, (key, _))| (*key, index)).collect();
     let mut packer = Packer::default();
     for (index, (key, known)) in said.iter().enumerate() {
         log.index.doubted.remove(*key);

@@ -51,10 +51,7 @@ pub(super) const REJECT: u8 = b'x';
 
 /// Whether the value of a key is JSON text; an export then shows it as such.
 pub(super) fn is_json(key: &[u8]) -> bool {
-    matches!(
-        key.first(),
-        Some(&(PENDING | HEAD | RANGE | PAUSE | RUN | SLOT | WALK | WATERMARK | REJECT))
-    )
+    matches!(key.first(), Some(&(PENDING | HEAD | RANGE | PAUSE | RUN | SLOT | WALK | WATERMARK | REJECT)))
 }
 
 /// `kind job 00`: what every key of a job starts with. A job's name holds no zero byte.

@@ -175,7 +175,8 @@ impl<'a> Log<'a> {
         let known = self.index.keys();
         let Some(end) = self.index.next() else { return Ok(0) };
         while self.index.blocks.first_key_value().is_some_and(|(first, _)| *first < end) {
-            let oldest: Vec<u32> = self.index.blocks.range(..end).map(|(n, _)| *n).take(STEP_BLOCKS).collect();
+            let oldest: Vec<u32> =
+                self.index.blocks.range(..end).map(|(n, _)| *n).take(STEP_BLOCKS).collect();
             let mut packer = Packer::default();
             let mut gone = Vec::new();
             for number in oldest {

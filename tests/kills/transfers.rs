@@ -33,6 +33,19 @@ enum Moment {
     Anywhere,
 }
 
+impl Moment {
+    /// Kills here: fewer where the moment before or after it is as good.
+    fn kills(self) -> usize {
+        match self {
+            Self::Named(
+                "pull-after-doubt" | "pull-after-settle" | "push-after-doubt" | "push-after-settle",
+            )
+            | Self::Anywhere => kills_at_each() / 2,
+            Self::Named(_) | Self::BeforeAnswer => kills_at_each(),
+        }
+    }
+}
+
 impl fmt::Display for Moment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -101,8 +114,9 @@ async fn a_kill_at_any_moment_of_a_run_loses_no_record_and_delivers_none_wrongly
     let kills: BTreeMap<String, usize> =
         [worlds.0, worlds.1, worlds.2, worlds.3].into_iter().flatten().collect();
     report(&kills);
-    assert_eq!(kills.len(), PULL.len() + PUSH.len());
-    assert!(kills.values().all(|kills| *kills >= kills_at_each()), "too few at one moment");
+    let planned: usize = PULL.iter().chain(PUSH).map(|moment| moment.kills()).sum();
+    let killed: usize = kills.values().sum();
+    assert!(killed >= planned, "{killed} kills of {planned}");
 }
 
 #[expect(clippy::print_stdout, reason = "how often the test did what it is for")]
@@ -167,7 +181,7 @@ impl World {
         self.stocks.truncate(CHANGING);
         // Equal dates from the start, so that "there and back" is the same row.
         self.orders.iter().for_each(|id| self.site.b2market.redate(id));
-        for _ in 0..kills_at_each().div_ceil(2) {
+        for _ in 0..moment.kills().div_ceil(2) {
             self.round(moment).await;
             *self.kills.entry(format!("{}, {moment}", self.job)).or_default() += 1;
         }

@@ -40,6 +40,7 @@ pub(crate) fn work() -> Work {
         key: Vec::new(),
         pages: Pages::Single,
         since: None,
+        xml: Default::default(),
     };
     let write = Write {
         to: ConnectionName::new("erp").unwrap(),

@@ -172,8 +172,14 @@ async fn what_was_said_last_of_a_key_outlives_every_cleaning() {
             let cursor = random.random_bool(0.9).then(|| Cursor(round * 10 - random.random_range(0..500)));
             Delivered { digest: Some(Digest::of(&round.to_be_bytes())), cursor, ..delivered("") }
         };
-        let entries: Vec<(String, Delivered)> =
-            changed.iter().map(entry).collect::<Vec<_>>().into_iter().zip(changed).map(|(e, k)| (k, e)).collect();
+        let entries: Vec<(String, Delivered)> = changed
+            .iter()
+            .map(entry)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .zip(changed)
+            .map(|(e, k)| (k, e))
+            .collect();
         removed.iter().for_each(|key| drop(expected.remove(key)));
         expected.extend(entries.iter().cloned());
         let urgency = if random.random_bool(0.5) { Urgency::Soon } else { Urgency::Now };

@@ -95,7 +95,10 @@ async fn an_answer_that_can_not_be_read_says_why_and_brings_no_row() {
         (format!("<export><data>{good}</data>"), "cut short"),
         (format!("<!DOCTYPE a><export><data>{good}</data></export>"), "a DOCTYPE is not accepted"),
         (format!("<export><data>{good}<item>&boom;</item></data></export>"), "`&boom;` is not defined"),
-        (format!("<?xml version='1.0' encoding='klingon'?><export><data>{good}</data></export>"), "`klingon`"),
+        (
+            format!("<?xml version='1.0' encoding='klingon'?><export><data>{good}</data></export>"),
+            "`klingon`",
+        ),
         (format!("<export><rows>{good}</rows></export>"), "no `data`"),
         ("<export><error>closed for stock-taking</error></export>".to_owned(), "closed for stock-taking"),
     ] {

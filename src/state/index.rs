@@ -20,6 +20,8 @@ pub(super) struct Index {
     pub(super) blocks: BTreeMap<u32, Block>,
     /// Entries in all blocks.
     entries: u64,
+    /// The number of the next block; none after the last there can be.
+    next: Option<u32>,
     /// Keys something is known of.
     keys: u64,
     /// The keys that this process put in doubt and has no answer for, with what was known of them before.
@@ -48,6 +50,7 @@ impl Default for Index {
             places: vec![Vec::new(); 1 << PLACE_BITS],
             blocks: BTreeMap::new(),
             entries: 0,
+            next: Some(0),
             keys: 0,
             doubted: HashMap::new(),
             is_fresh: false,
@@ -58,7 +61,7 @@ impl Default for Index {
 impl Index {
     /// The number of the next block.
     pub(super) fn next(&self) -> Option<u32> {
-        self.blocks.last_key_value().map_or(Some(0), |(last, _)| last.checked_add(1))
+        self.next
     }
 
     pub(super) fn keys(&self) -> u64 {
@@ -74,6 +77,7 @@ impl Index {
     /// Takes in a block that comes after all others.
     pub(super) fn add(&mut self, number: u32, block: &[u8]) -> Result<(), Fault> {
         let mut cursors = Vec::new();
+        self.next = number.checked_add(1);
         self.blocks.insert(number, Block::default());
         for entry in entries(block) {
             let entry = entry?;

@@ -185,7 +185,7 @@ async fn what_was_said_last_of_a_key_outlives_every_cleaning() {
         let urgency = if random.random_bool(0.5) { Urgency::Soon } else { Urgency::Now };
         settle(&store, Settlement { entries, removed, urgency, ..Settlement::default() }).await;
         if round % 10 == 9 {
-            let before = Cursor(round * 10 - 800);
+            let before = Cursor(round * 10 - 250);
             let forgotten = store.prune_delivered(&job(), "", Forget::Before(before)).await.unwrap();
             let is_old = |entry: &Delivered| entry.cursor.is_some_and(|cursor| cursor < before);
             if forgotten > 0 {

@@ -1,7 +1,7 @@
 //! Watermarks and unfinished walks.
 
 use super::coordinator::{NewMark, PastMark, Token, Walk, Watermark};
-use super::draft::{Draft, from_json};
+use super::draft::{Change, Draft, from_json};
 use super::error::Fault;
 use super::{Inner, StateError, Store, Weight, keys};
 use crate::run::RunId;

@@ -16,10 +16,10 @@ pub(super) struct Pacer(RateLimiter<NotKeyed, InMemoryState, RuntimeClock, NoOpM
 impl Pacer {
     pub(super) fn new(quota: &Quota) -> Option<Self> {
         let each = quota.window.checked_div(quota.requests)?;
-        // Timers wake up to a millisecond late; a burst of 1 would lose that much of every interval. 2 up to some
-        // hundred requests a second and 5 at a thousand keep the whole quota; the log holds the limit itself.
+        // Timers wake up late, by a millisecond or, on a busy host, by many; a burst of 1 would lose that much of the quota
+        // each time. A twentieth of a second can be made up for; the log holds the limit itself.
         let per_second = u64::from(quota.requests) / quota.window.as_secs().max(1);
-        let burst = u32::try_from(per_second / 200).unwrap_or(u32::MAX).max(2).min(quota.requests);
+        let burst = u32::try_from(per_second / 20).unwrap_or(u32::MAX).max(2).min(quota.requests);
         let rate = governor::Quota::with_period(each)?.allow_burst(NonZeroU32::new(burst)?);
         Some(Self(RateLimiter::direct_with_clock(rate, RuntimeClock(Instant::now()))))
     }

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// Hands out slots and keeps watermarks.
 pub trait Coordinator: Send + Sync + std::fmt::Debug {
@@ -150,7 +151,17 @@ pub enum Walk {
 
 impl Coordinator for Store {
     fn write(&self, batch: LedgerBatch) -> BoxFuture<'_, Result<Vec<Claimed>, StateError>> {
-        Box::pin(self.blocking(move |inner| inner.write(batch)))
+        let store = self.clone();
+        Box::pin(async move {
+            let has_claims = !batch.claims.is_empty();
+            let answers = store.blocking(move |inner| inner.write(batch)).await?;
+            if has_claims {
+                // Not waited for: the runs may start. Should it fail, whoever writes next tries again and says so.
+                let inner = Arc::clone(&store.0);
+                tokio::task::spawn_blocking(move || inner.writer().map(drop).unwrap_or_default());
+            }
+            Ok(answers)
+        })
     }
 
     fn watermark<'a>(

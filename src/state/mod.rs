@@ -11,6 +11,7 @@
 //! keys is described in `state/README.md`.
 
 mod blocks;
+mod claimed;
 mod coordinator;
 mod delivered;
 mod disk;
@@ -79,6 +80,8 @@ struct Writer {
     sum: Sum,
     /// The slots claimed by this process and not closed, by their key.
     open: HashMap<Vec<u8>, RunId>,
+    /// Whether the last claims are still to be written in full.
+    has_claims: bool,
     synced_blobs: HashSet<OsString>,
 }
 
@@ -160,8 +163,10 @@ impl Inner {
             last_run: last_run.unwrap_or(0),
             sum: database.check_sum()?,
             open: HashMap::new(),
+            has_claims: false,
             synced_blobs: HashSet::new(),
         };
+        claimed::expand(database, &mut writer)?;
         let mut draft = Draft::over(&database.tree);
         draft.put(keys::META_LAYOUT.to_vec(), keys::LAYOUT.to_be_bytes().to_vec());
         commit(directory, database, &mut writer, draft, Weight::Milestone)?;
@@ -179,7 +184,9 @@ impl Inner {
     /// Waits until nobody else writes. After a panic in the middle of a write nothing is written any more: what sled
     /// then holds in memory can't be trusted, what it holds on disk can.
     fn writer(&self) -> Result<MutexGuard<'_, Writer>, Fault> {
-        self.writer.lock().map_err(|_| broken_off())
+        let mut writer = self.writer.lock().map_err(|_| broken_off())?;
+        self.expand_claims(&mut writer)?;
+        Ok(writer)
     }
 
     fn pending(&self) -> Result<MutexGuard<'_, Pending>, Fault> {
@@ -192,6 +199,16 @@ impl Inner {
         draft.absorb(&pending);
         commit(&self.directory, &self.database, writer, draft, weight)?;
         self.pending()?.written(&pending);
+        Ok(())
+    }
+
+    /// Writes claims, as little as starts their runs: all else follows when the writer is asked for next.
+    fn commit_claims(&self, writer: &mut Writer, mut draft: Draft<'_>) -> Result<(), Fault> {
+        let generation = writer.generation + 1;
+        draft.put(keys::META_GENERATION.to_vec(), generation.to_be_bytes().to_vec());
+        self.database.apply(draft, &mut writer.sum)?;
+        self.database.flush(&mut writer.synced_blobs)?;
+        (writer.generation, writer.steps, writer.has_claims) = (generation, 0, true);
         Ok(())
     }
 

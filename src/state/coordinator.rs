@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Hands out slots and keeps watermarks.
 pub trait Coordinator: Send + Sync + std::fmt::Debug {
@@ -149,6 +150,9 @@ pub enum Walk {
     Clear,
 }
 
+/// How long after they were made claims are written in full, if nothing else is written before.
+const IN_FULL: Duration = Duration::from_millis(100);
+
 impl Coordinator for Store {
     fn write(&self, batch: LedgerBatch) -> BoxFuture<'_, Result<Vec<Claimed>, StateError>> {
         let store = self.clone();
@@ -156,9 +160,14 @@ impl Coordinator for Store {
             let has_claims = !batch.claims.is_empty();
             let answers = store.blocking(move |inner| inner.write(batch)).await?;
             if has_claims {
-                // Not waited for: the runs may start. Should it fail, whoever writes next tries again and says so.
+                // Not waited for, and not at once: first the runs start. Should it fail, whoever writes next tries again
+                // and says so.
                 let inner = Arc::clone(&store.0);
-                tokio::task::spawn_blocking(move || inner.writer().map(drop).unwrap_or_default());
+                tokio::spawn(async move {
+                    tokio::time::sleep(IN_FULL).await;
+                    let in_full = move || inner.writer().map(drop).unwrap_or_default();
+                    tokio::task::spawn_blocking(in_full).await.unwrap_or_default();
+                });
             }
             Ok(answers)
         })

@@ -84,7 +84,7 @@ impl Inner {
         for entry in batch.entries {
             match entry {
                 Entry::Accounted { job, at } if has_claims => intent.account(job, at),
-                entry => write_entry(&mut draft, &writer, entry, now)?,
+                entry => write_entry(&mut draft, &mut writer, entry, now)?,
             }
         }
         let mut opened = HashMap::new();
@@ -92,6 +92,7 @@ impl Inner {
         for claim in batch.claims {
             answers.push(claim_slot(&mut draft, &writer, &closed, &mut opened, &claim)?);
             if let Some(Claimed::Granted(_)) = answers.last() {
+                writer.saw(&claim.slot);
                 intent.claim(claim);
             }
         }
@@ -268,7 +269,8 @@ fn claim_slot(
     if let Some(run) = ours.or(others) {
         return Ok(Claimed::Refused(Refusal::Open(*run)));
     }
-    let before: Option<SlotRecord> = draft.json(&key)?;
+    let is_new = writer.latest.get(&slot.job).is_none_or(|latest| slot.at > *latest);
+    let before: Option<SlotRecord> = if is_new { None } else { draft.json(&key)? };
     if let Some(outcome) = before.as_ref().and_then(|record| record.outcome).filter(|o| is_final(*o)) {
         // It no longer waits either, or each start would ask for it again.
         draft.remove(keys::slot(keys::PENDING, slot));
@@ -282,7 +284,7 @@ fn claim_slot(
 
 fn write_entry(
     draft: &mut Draft<'_>,
-    writer: &Writer,
+    writer: &mut Writer,
     entry: Entry,
     now: DateTime<Utc>,
 ) -> Result<(), Fault> {
@@ -311,7 +313,7 @@ fn write_entry(
 /// Ends a slot that has no run going; one that has its outcome keeps it.
 fn end_slot(
     draft: &mut Draft<'_>,
-    writer: &Writer,
+    writer: &mut Writer,
     slot: &Slot,
     outcome: Outcome,
     cause: Cause,
@@ -320,6 +322,7 @@ fn end_slot(
 ) -> Result<(), Fault> {
     let key = keys::slot(keys::SLOT, slot);
     let before: Option<SlotRecord> = draft.json(&key)?;
+    writer.saw(slot);
     draft.remove(keys::slot(keys::PENDING, slot));
     if before.as_ref().is_some_and(|record| record.outcome.is_some()) || writer.open.contains_key(&key) {
         tracing::debug!(%slot, %outcome, "the slot already has its place in the ledger");

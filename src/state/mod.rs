@@ -41,7 +41,8 @@ pub use view::{JobView, Slots};
 
 use crate::clock::SharedClock;
 use crate::crash;
-use crate::run::RunId;
+use crate::run::{RunId, Slot};
+use crate::words::JobName;
 use chrono::{DateTime, Utc};
 use disk::{Database, Directory};
 use draft::{Draft, Sum};
@@ -80,9 +81,22 @@ struct Writer {
     sum: Sum,
     /// The slots claimed by this process and not closed, by their key.
     open: HashMap<Vec<u8>, RunId>,
+    /// No slot later than this one stands in the ledger, by job: what is later was never claimed, and need not be looked for.
+    latest: HashMap<JobName, DateTime<Utc>>,
     /// Whether the last claims are still to be written in full.
     has_claims: bool,
     synced_blobs: HashSet<OsString>,
+}
+
+impl Writer {
+    fn saw(&mut self, slot: &Slot) {
+        match self.latest.get_mut(&slot.job) {
+            Some(latest) => *latest = slot.at.max(*latest),
+            None => {
+                self.latest.insert(slot.job.clone(), slot.at);
+            }
+        }
+    }
 }
 
 /// Whether a store that lost this commit would repeat or skip something.
@@ -163,10 +177,17 @@ impl Inner {
             last_run: last_run.unwrap_or(0),
             sum: database.check_sum()?,
             open: HashMap::new(),
+            latest: HashMap::new(),
             has_claims: false,
             synced_blobs: HashSet::new(),
         };
         claimed::expand(database, &mut writer)?;
+        for entry in database.tree.scan_prefix([keys::HEAD]) {
+            let (job, _) = keys::job_of(&entry?.0)?;
+            if let Some(last) = database.tree.scan_prefix(keys::job(keys::SLOT, &job)).next_back() {
+                writer.latest.insert(job, keys::slot_of(&last?.0)?.at);
+            }
+        }
         let mut draft = Draft::over(&database.tree);
         draft.put(keys::META_LAYOUT.to_vec(), keys::LAYOUT.to_be_bytes().to_vec());
         commit(directory, database, &mut writer, draft, Weight::Milestone)?;

@@ -18,7 +18,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 /// The longest sleep: a step of the clock is seen within it.
@@ -176,12 +176,15 @@ impl Scheduler {
     async fn event(&mut self) {
         tokio::select! {
             biased;
-            Some(joined) = self.runs.join_next_with_id() => self.joined(joined),
+            Some(joined) = self.runs.join_next_with_id() => {
+                let mut ended: Vec<_> = self.joined(joined).into_iter().collect();
+                while let Some(joined) = self.runs.try_join_next_with_id() {
+                    ended.extend(self.joined(joined));
+                }
+                self.ended(ended);
+            }
             Some(command) = self.commands.recv() => self.obey(command),
             else => std::future::pending().await,
-        }
-        while let Some(joined) = self.runs.try_join_next_with_id() {
-            self.joined(joined);
         }
         // No more than fit in the queue: who asks without pause must not stop the clock.
         for _ in 0..COMMANDS {
@@ -329,7 +332,7 @@ impl Scheduler {
         };
         let Some(job) = self.jobs.get(&token.slot.job).cloned() else {
             // Removed between the plan and the claim: its slot is closed, not forgotten.
-            self.ended(token, Ended::interrupted("the job was removed"));
+            self.ended(vec![(token, Ended::interrupted("the job was removed"))]);
             return;
         };
         if claim.cause == Cause::Due {
@@ -373,39 +376,38 @@ impl Scheduler {
         }
     }
 
-    fn joined(&mut self, joined: Result<(tokio::task::Id, (Token, Ended)), tokio::task::JoinError>) {
-        match joined {
-            Ok((id, (token, ended))) => {
+    fn joined(
+        &mut self,
+        joined: Result<(tokio::task::Id, (Token, Ended)), JoinError>,
+    ) -> Option<(Token, Ended)> {
+        let error = match joined {
+            Ok((id, ended)) => {
                 self.tasks.remove(&id);
-                self.ended(token, ended);
+                return Some(ended);
             }
-            Err(error) => {
-                let Some(token) = self.tasks.remove(&error.id()) else { return };
-                let ended = if error.is_panic() {
-                    tracing::error!(slot = %token.slot, "a run broke off with a defect in this program");
-                    Ended {
-                        outcome: Outcome::Failed,
-                        counts: Counts::default(),
-                        message: Some(
-                            "the run broke off with a defect in this program; the log says where".to_owned(),
-                        ),
-                    }
-                } else {
-                    Ended::interrupted("cut off at shutdown")
-                };
-                self.ended(token, ended);
-            }
+            Err(error) => error,
+        };
+        let token = self.tasks.remove(&error.id())?;
+        if !error.is_panic() {
+            return Some((token, Ended::interrupted("cut off at shutdown")));
         }
+        tracing::error!(slot = %token.slot, "a run broke off with a defect in this program");
+        let message = "the run broke off with a defect in this program; the log says where".to_owned();
+        Some((token, Ended { outcome: Outcome::Failed, counts: Counts::default(), message: Some(message) }))
     }
 
-    fn ended(&mut self, token: Token, ended: Ended) {
-        count_run(&token.slot.job, &ended);
+    fn ended(&mut self, runs: Vec<(Token, Ended)>) {
         let now = self.clock.now();
-        let plan = self.planner.on_finished(&token.slot, ended.outcome, token.attempt, now);
-        let told = self.waiters.remove(&token.slot).map(|waiter| (waiter, (token.clone(), ended.clone())));
-        self.told.extend(told);
-        let Ended { outcome, counts, message } = ended;
-        self.unwritten.closings.push(Closing { token, outcome, counts, message });
+        let outcomes = runs.iter().map(|(token, ended)| (&token.slot, ended.outcome, token.attempt));
+        let plan = self.planner.on_all_finished(outcomes, now);
+        for (token, ended) in runs {
+            count_run(&token.slot.job, &ended);
+            let told =
+                self.waiters.remove(&token.slot).map(|waiter| (waiter, (token.clone(), ended.clone())));
+            self.told.extend(told);
+            let Ended { outcome, counts, message } = ended;
+            self.unwritten.closings.push(Closing { token, outcome, counts, message });
+        }
         self.take(plan);
     }
 

@@ -229,10 +229,26 @@ impl Planner {
 
     /// A run ended, the slot's attempt number `attempt`. The plan's entries belong into the same batch as the run's own closing.
     pub fn on_finished(&mut self, slot: &Slot, outcome: Outcome, attempt: u32, now: DateTime<Utc>) -> Plan {
+        self.on_all_finished([(slot, outcome, attempt)], now)
+    }
+
+    /// As [`Planner::on_finished`], for runs that ended at once: what follows from them is looked for only once.
+    pub fn on_all_finished<'s>(
+        &mut self,
+        ended: impl IntoIterator<Item = (&'s Slot, Outcome, u32)>,
+        now: DateTime<Utc>,
+    ) -> Plan {
         let mut draft = Draft::default();
-        let Some(state) = self.jobs.get_mut(&slot.job) else { return draft.plan };
+        for (slot, outcome, attempt) in ended {
+            self.finish(slot, outcome, attempt, now, &mut draft);
+        }
+        self.conclude(draft, now)
+    }
+
+    fn finish(&mut self, slot: &Slot, outcome: Outcome, attempt: u32, now: DateTime<Utc>, draft: &mut Draft) {
+        let Some(state) = self.jobs.get_mut(&slot.job) else { return };
         if !state.free(slot.at) {
-            return draft.plan;
+            return;
         }
         let goes_on = match outcome {
             // The daemon stops before the run is done: the next one takes the slot up.
@@ -243,12 +259,11 @@ impl Planner {
         if outcome.went_through() {
             state.armed = false;
             self.succeeded.insert(slot.job.clone());
-            self.bear(slot, &mut draft);
+            self.bear(slot, draft);
         } else if !goes_on {
             draft.given_up.push((slot.clone(), outcome));
         }
         self.drop_if_over(&slot.job);
-        self.conclude(draft, now)
     }
 
     /// The ledger refused the claim of a start: that very slot has had its outcome before, or somebody else runs it.

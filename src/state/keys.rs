@@ -19,6 +19,9 @@ pub(super) const META_GENERATION: &[u8] = b"!generation";
 /// The last run id given out.
 pub(super) const META_RUN: &[u8] = b"!run";
 
+/// The last claims, while they are not written in full.
+pub(super) const META_CLAIMS: &[u8] = b"!claims";
+
 /// The sum of all entries but this one.
 pub(super) const META_SUM: &[u8] = b"!sum";
 

@@ -1,13 +1,15 @@
 //! Writing the ledger: claims, ends, what happened without a run, pauses, and what is too old to keep.
 
+use super::claimed::Intent;
 use super::coordinator::{Claim, Claimed, Closing, LedgerBatch, Refusal, Token};
 use super::draft::{Draft, from_json};
 use super::error::Fault;
 use super::{Inner, StateError, Store, Weight, Writer, keys};
-use crate::run::{Cause, Counts, Entry, Outcome, RunId, RunRecord, Slot, SlotRecord};
+use crate::run::{Cause, Entry, Outcome, RunId, RunRecord, Slot, SlotRecord};
 use crate::words::JobName;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use std::collections::{HashMap, HashSet};
 
 /// A job that a person stopped from starting by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,21 +75,33 @@ impl Inner {
         let now = self.now();
         let mut writer = self.writer()?;
         let mut draft = self.draft();
-        let mut closed = Vec::with_capacity(batch.closings.len());
+        let mut closed = HashSet::with_capacity(batch.closings.len());
         for closing in batch.closings {
-            closed.push(self.close(&mut writer, &mut draft, closing, now)?);
+            closed.insert(self.close(&mut writer, &mut draft, closing, now)?);
         }
-        write_entries(&mut draft, &writer, batch.entries, now)?;
-        let mut opened: Vec<(Vec<u8>, RunId)> = Vec::new();
+        let mut intent = Intent::new(now, writer.last_run);
+        let has_claims = !batch.claims.is_empty();
+        for entry in batch.entries {
+            match entry {
+                Entry::Accounted { job, at } if has_claims => intent.account(job, at),
+                entry => write_entry(&mut draft, &mut writer, entry, now)?,
+            }
+        }
+        let mut opened = HashMap::new();
         let mut answers = Vec::with_capacity(batch.claims.len());
         for claim in batch.claims {
-            answers.push(claim_slot(&mut draft, &writer, &closed, &mut opened, claim, now)?);
+            answers.push(claim_slot(&mut draft, &writer, &closed, &mut opened, &claim)?);
+            if let Some(Claimed::Granted(_)) = answers.last() {
+                writer.saw(&claim.slot);
+                intent.claim(claim);
+            }
         }
-        let last_run = opened.last().map_or(writer.last_run, |(_, run)| run.0);
-        if last_run != writer.last_run {
+        let last_run = writer.last_run + opened.len() as u64;
+        if has_claims {
             draft.put(keys::META_RUN.to_vec(), last_run.to_be_bytes().to_vec());
-        }
-        if !draft.is_empty() {
+            draft.put_json(keys::META_CLAIMS.to_vec(), &intent)?;
+            self.commit_claims(&mut writer, draft)?;
+        } else if !draft.is_empty() {
             self.commit(&mut writer, draft, Weight::Milestone)?;
         }
         writer.last_run = last_run;
@@ -229,7 +243,11 @@ fn is_final(outcome: Outcome) -> bool {
 }
 
 /// Ends the run of a process that never came to do it.
-fn interrupt_run(draft: &mut Draft<'_>, slot: &SlotRecord, now: DateTime<Utc>) -> Result<(), Fault> {
+pub(super) fn interrupt_run(
+    draft: &mut Draft<'_>,
+    slot: &SlotRecord,
+    now: DateTime<Utc>,
+) -> Result<(), Fault> {
     let Some(id) = slot.run else { return Ok(()) };
     let Some(mut run) = draft.json::<RunRecord>(&keys::run(id))? else { return Ok(()) };
     run.ended = Some(now);
@@ -237,96 +255,65 @@ fn interrupt_run(draft: &mut Draft<'_>, slot: &SlotRecord, now: DateTime<Utc>) -
     draft.put_json(keys::run(id), &run)
 }
 
-/// Opens a run for a slot, or says why not. `closed` are slots that end within the same draft, `opened` those claimed.
+/// Gives a slot to a run, or says why not. `closed` are slots that end within the same draft, `opened` those claimed.
 fn claim_slot(
     draft: &mut Draft<'_>,
     writer: &Writer,
-    closed: &[Vec<u8>],
-    opened: &mut Vec<(Vec<u8>, RunId)>,
-    Claim { slot, cause }: Claim,
-    now: DateTime<Utc>,
+    closed: &HashSet<Vec<u8>>,
+    opened: &mut HashMap<Vec<u8>, RunId>,
+    Claim { slot, .. }: &Claim,
 ) -> Result<Claimed, Fault> {
-    let key = keys::slot(keys::SLOT, &slot);
-    let before: Option<SlotRecord> = draft.json(&key)?;
-    let ours = opened.iter().find(|(open, _)| *open == key).map(|(_, run)| *run);
-    let others = writer.open.get(&key).copied().filter(|_| !closed.contains(&key));
+    let key = keys::slot(keys::SLOT, slot);
+    let ours = opened.get(&key);
+    let others = writer.open.get(&key).filter(|_| !closed.contains(&key));
     if let Some(run) = ours.or(others) {
-        return Ok(Claimed::Refused(Refusal::Open(run)));
+        return Ok(Claimed::Refused(Refusal::Open(*run)));
     }
+    let is_new = writer.latest.get(&slot.job).is_none_or(|latest| slot.at > *latest);
+    let before: Option<SlotRecord> = if is_new { None } else { draft.json(&key)? };
     if let Some(outcome) = before.as_ref().and_then(|record| record.outcome).filter(|o| is_final(*o)) {
         // It no longer waits either, or each start would ask for it again.
-        draft.remove(keys::slot(keys::PENDING, &slot));
+        draft.remove(keys::slot(keys::PENDING, slot));
         return Ok(Claimed::Refused(Refusal::Ended(outcome)));
     }
     let run = RunId(writer.last_run + opened.len() as u64 + 1);
-    let attempt = before.as_ref().map_or(0, |record| record.attempts) + 1;
-    if let Some(before) = before.as_ref().filter(|record| record.outcome.is_none()) {
-        interrupt_run(draft, before, now)?;
-    }
-    let record = SlotRecord {
-        outcome: None,
-        attempts: attempt,
-        cause: before.map_or(cause, |record| record.cause),
-        reason: None,
-        run: Some(run),
-        updated: now,
-    };
-    draft.put_json(key.clone(), &record)?;
-    draft.put(keys::slot(keys::OPEN, &slot), run.0.to_be_bytes().to_vec());
-    draft.remove(keys::slot(keys::PENDING, &slot));
-    draft.put(keys::job_run(&slot.job, run), Vec::new());
-    let begun = RunRecord {
-        id: run,
-        slot: slot.clone(),
-        attempt,
-        cause,
-        started: now,
-        ended: None,
-        outcome: None,
-        counts: Counts::default(),
-        message: None,
-    };
-    draft.put_json(keys::run(run), &begun)?;
-    change_head(draft, &slot.job, |_| {})?;
-    opened.push((key, run));
-    Ok(Claimed::Granted(Token { run, slot, attempt }))
+    let attempt = before.map_or(0, |record| record.attempts) + 1;
+    opened.insert(key, run);
+    Ok(Claimed::Granted(Token { run, slot: slot.clone(), attempt }))
 }
 
-fn write_entries(
+fn write_entry(
     draft: &mut Draft<'_>,
-    writer: &Writer,
-    entries: Vec<Entry>,
+    writer: &mut Writer,
+    entry: Entry,
     now: DateTime<Utc>,
 ) -> Result<(), Fault> {
-    for entry in entries {
-        match entry {
-            Entry::Skipped { slot, cause, reason } => {
-                end_slot(draft, writer, &slot, Outcome::Skipped, cause, reason, now)?;
-            }
-            Entry::Interrupted { slot } => {
-                let reason = "the daemon ended before its run did, and catch-up gives it no other".to_owned();
-                end_slot(draft, writer, &slot, Outcome::Interrupted, Cause::Due, reason, now)?;
-            }
-            Entry::Range(range) => {
-                let mut key = keys::instant(keys::RANGE, &range.job, range.first);
-                key.extend_from_slice(&keys::ordered(range.last));
-                draft.put_json(key, &range)?;
-                change_head(draft, &range.job, |_| {})?;
-            }
-            Entry::Accounted { job, at } => change_head(draft, &job, |head| head.accounted = Some(at))?,
-            Entry::Pending { slot, cause } => {
-                draft.put_json(keys::slot(keys::PENDING, &slot), &cause)?;
-                change_head(draft, &slot.job, |_| {})?;
-            }
+    match entry {
+        Entry::Skipped { slot, cause, reason } => {
+            end_slot(draft, writer, &slot, Outcome::Skipped, cause, reason, now)
+        }
+        Entry::Interrupted { slot } => {
+            let reason = "the daemon ended before its run did, and catch-up gives it no other".to_owned();
+            end_slot(draft, writer, &slot, Outcome::Interrupted, Cause::Due, reason, now)
+        }
+        Entry::Range(range) => {
+            let mut key = keys::instant(keys::RANGE, &range.job, range.first);
+            key.extend_from_slice(&keys::ordered(range.last));
+            draft.put_json(key, &range)?;
+            change_head(draft, &range.job, |_| {})
+        }
+        Entry::Accounted { job, at } => change_head(draft, &job, |head| head.accounted = Some(at)),
+        Entry::Pending { slot, cause } => {
+            draft.put_json(keys::slot(keys::PENDING, &slot), &cause)?;
+            change_head(draft, &slot.job, |_| {})
         }
     }
-    Ok(())
 }
 
 /// Ends a slot that has no run going; one that has its outcome keeps it.
 fn end_slot(
     draft: &mut Draft<'_>,
-    writer: &Writer,
+    writer: &mut Writer,
     slot: &Slot,
     outcome: Outcome,
     cause: Cause,
@@ -335,6 +322,7 @@ fn end_slot(
 ) -> Result<(), Fault> {
     let key = keys::slot(keys::SLOT, slot);
     let before: Option<SlotRecord> = draft.json(&key)?;
+    writer.saw(slot);
     draft.remove(keys::slot(keys::PENDING, slot));
     if before.as_ref().is_some_and(|record| record.outcome.is_some()) || writer.open.contains_key(&key) {
         tracing::debug!(%slot, %outcome, "the slot already has its place in the ledger");

@@ -11,6 +11,7 @@
 //! keys is described in `state/README.md`.
 
 mod blocks;
+mod claimed;
 mod coordinator;
 mod delivered;
 mod disk;
@@ -40,7 +41,8 @@ pub use view::{JobView, Slots};
 
 use crate::clock::SharedClock;
 use crate::crash;
-use crate::run::RunId;
+use crate::run::{RunId, Slot};
+use crate::words::JobName;
 use chrono::{DateTime, Utc};
 use disk::{Database, Directory};
 use draft::{Draft, Sum};
@@ -79,7 +81,22 @@ struct Writer {
     sum: Sum,
     /// The slots claimed by this process and not closed, by their key.
     open: HashMap<Vec<u8>, RunId>,
+    /// No slot later than this one stands in the ledger, by job: what is later was never claimed, and need not be looked for.
+    latest: HashMap<JobName, DateTime<Utc>>,
+    /// Whether the last claims are still to be written in full.
+    has_claims: bool,
     synced_blobs: HashSet<OsString>,
+}
+
+impl Writer {
+    fn saw(&mut self, slot: &Slot) {
+        match self.latest.get_mut(&slot.job) {
+            Some(latest) => *latest = slot.at.max(*latest),
+            None => {
+                self.latest.insert(slot.job.clone(), slot.at);
+            }
+        }
+    }
 }
 
 /// Whether a store that lost this commit would repeat or skip something.
@@ -166,8 +183,17 @@ impl Inner {
             last_run: last_run.unwrap_or(0),
             sum: database.check_sum()?,
             open: HashMap::new(),
+            latest: HashMap::new(),
+            has_claims: false,
             synced_blobs: HashSet::new(),
         };
+        claimed::expand(database, &mut writer)?;
+        for entry in database.tree.scan_prefix([keys::HEAD]) {
+            let (job, _) = keys::job_of(&entry?.0)?;
+            if let Some(last) = database.tree.scan_prefix(keys::job(keys::SLOT, &job)).next_back() {
+                writer.latest.insert(job, keys::slot_of(&last?.0)?.at);
+            }
+        }
         let mut draft = Draft::over(&database.tree);
         draft.put(keys::META_LAYOUT.to_vec(), keys::LAYOUT.to_be_bytes().to_vec());
         commit(directory, database, &mut writer, draft, Weight::Milestone)?;
@@ -185,7 +211,9 @@ impl Inner {
     /// Waits until nobody else writes. After a panic in the middle of a write nothing is written any more: what sled
     /// then holds in memory can't be trusted, what it holds on disk can.
     fn writer(&self) -> Result<MutexGuard<'_, Writer>, Fault> {
-        self.writer.lock().map_err(|_| broken_off())
+        let mut writer = self.writer.lock().map_err(|_| broken_off())?;
+        self.expand_claims(&mut writer)?;
+        Ok(writer)
     }
 
     fn pending(&self) -> Result<MutexGuard<'_, Pending>, Fault> {
@@ -198,6 +226,16 @@ impl Inner {
         draft.absorb(&pending);
         commit(&self.directory, &self.database, writer, draft, weight)?;
         self.pending()?.written(&pending);
+        Ok(())
+    }
+
+    /// Writes claims, as little as starts their runs: all else follows when the writer is asked for next.
+    fn commit_claims(&self, writer: &mut Writer, mut draft: Draft<'_>) -> Result<(), Fault> {
+        let generation = writer.generation + 1;
+        draft.put(keys::META_GENERATION.to_vec(), generation.to_be_bytes().to_vec());
+        self.database.apply(draft, &mut writer.sum)?;
+        self.database.flush(&mut writer.synced_blobs)?;
+        (writer.generation, writer.steps, writer.has_claims) = (generation, 0, true);
         Ok(())
     }
 

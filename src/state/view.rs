@@ -46,13 +46,13 @@ pub struct Slots {
 impl Store {
     /// All jobs the ledger knows.
     pub async fn ledger_view(&self) -> Result<BTreeMap<JobName, JobView>, StateError> {
-        self.blocking(Inner::ledger_view).await
+        self.reading(Inner::ledger_view).await
     }
 
     /// One job, as [`Store::ledger_view`] shows it; what is empty where the ledger does not know it.
     pub async fn job_view(&self, job: &JobName) -> Result<JobView, StateError> {
         let job = job.clone();
-        self.blocking(move |inner| {
+        self.reading(move |inner| {
             let head = inner.draft().json(&keys::job(keys::HEAD, &job))?.unwrap_or_default();
             inner.job_view(&job, head)
         })
@@ -62,7 +62,7 @@ impl Store {
     /// What the ledger holds of this very slot.
     pub async fn slot(&self, slot: &Slot) -> Result<Option<SlotRecord>, StateError> {
         let key = keys::slot(keys::SLOT, slot);
-        self.blocking(move |inner| inner.draft().json(&key)).await
+        self.reading(move |inner| inner.draft().json(&key)).await
     }
 
     /// The ledger of a job at or after `from` and before `until`.
@@ -73,13 +73,13 @@ impl Store {
         until: DateTime<Utc>,
     ) -> Result<Slots, StateError> {
         let job = job.clone();
-        self.blocking(move |inner| inner.slots(&job, from, until)).await
+        self.reading(move |inner| inner.slots(&job, from, until)).await
     }
 
     /// The last runs, of one job or of all, the newest first.
     pub async fn runs(&self, job: Option<&JobName>, limit: usize) -> Result<Vec<RunRecord>, StateError> {
         let job = job.cloned();
-        self.blocking(move |inner| match job {
+        self.reading(move |inner| match job {
             Some(job) => inner.runs_of(&job, limit),
             None => {
                 let runs = inner.database.tree.scan_prefix([keys::RUN]).rev().take(limit);
@@ -91,7 +91,7 @@ impl Store {
 
     /// One run.
     pub async fn run(&self, id: RunId) -> Result<Option<RunRecord>, StateError> {
-        self.blocking(move |inner| inner.draft().json(&keys::run(id))).await
+        self.reading(move |inner| inner.draft().json(&keys::run(id))).await
     }
 
     /// The last run of a job that ended ok or partial, however long ago.
@@ -118,6 +118,18 @@ impl Store {
                 pauses.insert(keys::job_of(&key)?.0, from_json(&key, &value)?);
             }
             Ok(pauses)
+        })
+        .await
+    }
+
+    /// Reads the ledger once all claims stand there in full.
+    async fn reading<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Inner) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, StateError> {
+        self.blocking(move |inner| {
+            drop(inner.writer()?);
+            read(inner)
         })
         .await
     }

@@ -4,6 +4,7 @@
 //! (404), more than 10,000 lines, and lines that lack a field, mistype one or go below zero (400). A refused request
 //! changes nothing. Quantities are absolute, and kept as the text they came in.
 
+use super::Kind;
 use super::lock;
 use super::wire::{ServerThread, Wire, WireOptions};
 use axum::Router;
@@ -51,6 +52,14 @@ impl Default for Options {
         }
     }
 }
+
+/// How it is started by name.
+pub const KIND: Kind = Kind {
+    name: "one",
+    title: "ONe",
+    switches: &[],
+    start: |wire, _| Ok(Box::new(One::start(Options { wire, ..Options::default() })?)),
+};
 
 /// What the platform knows of an article in a warehouse.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,6 +153,12 @@ impl One {
     #[must_use]
     pub fn url(&self) -> &str {
         self.wire.url()
+    }
+
+    /// The headers every call must have.
+    #[must_use]
+    pub fn credentials(&self) -> Vec<(&'static str, String)> {
+        vec![("one-tenant", self.platform.tenant.clone()), ("ApiAuth", self.platform.api_auth.clone())]
     }
 
     /// Stops it and cuts its connections; its stocks can still be read. From a hook this has no effect.

@@ -9,6 +9,7 @@ mod orders;
 mod routes;
 mod xml;
 
+use super::Kind;
 use super::lock;
 use super::wire::{ServerThread, Wire, WireOptions};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -64,6 +65,14 @@ impl Default for Options {
         }
     }
 }
+
+/// How it is started by name.
+pub const KIND: Kind = Kind {
+    name: "b2market",
+    title: "B2Market",
+    switches: &[],
+    start: |wire, _| Ok(Box::new(B2Market::start(Options { wire, ..Options::default() })?)),
+};
 
 /// The order of the rows of `updatedFrom`; the contract names none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -192,6 +201,12 @@ impl B2Market {
     #[must_use]
     pub fn url(&self) -> String {
         format!("{}/api", self.wire.url())
+    }
+
+    /// What the login's body says.
+    #[must_use]
+    pub fn credentials(&self) -> Vec<(&'static str, String)> {
+        vec![("_username", self.platform.username.clone()), ("_password", self.platform.password.clone())]
     }
 
     /// Stops it and cuts its connections; its orders can still be read. From a hook this has no effect.

@@ -14,12 +14,13 @@ pub mod b2market;
 pub mod demo;
 /// A small trading ERP in SQLite.
 pub mod erp;
-/// Simulated ONe: stocks of warehouses.
+/// Simulated ONe, complete.
 pub mod one;
 
 mod clock;
 mod exchange;
 mod fault;
+mod fields;
 mod platform;
 mod requests;
 mod wire;

@@ -17,8 +17,17 @@ const BEAT: Duration = Duration::from_secs(2);
 pub(super) fn sandbox(args: &Sandbox, out: &mut impl Write) -> Result<Exit, Stop> {
     let wanted =
         |kind: &&&Kind| args.platforms.is_empty() || args.platforms.iter().any(|name| name == kind.name);
+    let served: Vec<&Kind> = PLATFORMS.iter().filter(wanted).copied().collect();
+    let known = |name: &str| served.iter().any(|kind| kind.name == name);
+    if let Some(other) =
+        args.switches.iter().find(|text| !text.split_once('.').is_some_and(|(name, _)| known(name)))
+    {
+        let problem =
+            format!("`{other}`: a switch is written PLATFORM.SWITCH=VALUE, for a platform that is served");
+        return Err(Stop::new(Exit::Usage, problem));
+    }
     let mut running = Vec::new();
-    for (place, kind) in (0..).zip(PLATFORMS.iter().filter(wanted)) {
+    for (place, kind) in (0..).zip(served) {
         let switches = switched(kind, &args.switches)?;
         let port = match args.listen.port() {
             0 => 0,
@@ -34,15 +43,7 @@ pub(super) fn sandbox(args: &Sandbox, out: &mut impl Write) -> Result<Exit, Stop
             platform.wire().fail_every(planned.every, &planned.path, planned.fault.clone());
         }
         introduce(kind, platform.as_ref(), &switches, out)?;
-        running.push((*kind, platform));
-    }
-    let known = |name: &str| running.iter().any(|(kind, _)| kind.name == name);
-    if let Some(other) =
-        args.switches.iter().find(|text| !text.split_once('.').is_some_and(|(name, _)| known(name)))
-    {
-        let problem =
-            format!("`{other}`: a switch is written PLATFORM.SWITCH=VALUE, for a platform that is served");
-        return Err(Stop::new(Exit::Usage, problem));
+        running.push((kind, platform));
     }
     writeln!(out, "Ctrl-C stops. Rules that requests break are reported here.")?;
     out.flush()?;

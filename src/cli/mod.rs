@@ -16,6 +16,7 @@ mod output;
 mod ping;
 mod place;
 mod plan;
+mod sandbox;
 #[cfg(test)]
 mod tests;
 
@@ -65,6 +66,7 @@ fn perform(cli: Cli, out: &mut impl Write) -> Result<Exit, Stop> {
     match cli.command {
         Command::Run => launch::run(&place),
         Command::Demo => demo::demo(),
+        Command::Sandbox(args) => sandbox::sandbox(&args, out),
         Command::Once(args) => launch::once(&place, &args, out),
         Command::Backfill(args) => backfill::backfill(&place, &args, out),
         Command::Check => check::check(&place, SystemClock.now(), out),
@@ -92,6 +94,7 @@ async fn perform_talking(command: Command, place: &Place, out: &mut impl Write) 
         Command::State(command) => keep::state(&place.state()?, command, out).await,
         Command::Run
         | Command::Demo
+        | Command::Sandbox(_)
         | Command::Once(_)
         | Command::Backfill(_)
         | Command::Check

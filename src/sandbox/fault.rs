@@ -107,6 +107,47 @@ pub(super) fn answer(status: u16, headers: &[(&'static str, String)], body: Stri
     response
 }
 
+/// A fault as it is written on a command line.
+#[derive(Debug, Clone)]
+pub struct PlannedFault {
+    /// Every so many requests.
+    pub every: usize,
+    /// Those whose path contains this.
+    pub path: String,
+    /// What they meet.
+    pub fault: Fault,
+}
+
+impl std::str::FromStr for PlannedFault {
+    type Err = String;
+
+    /// `KIND`, `KIND:EVERY` or `KIND:EVERY:PATH`, such as `500:10:/stocks`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = text.splitn(3, ':');
+        let fault = match parts.next().unwrap_or_default() {
+            "429" => Fault::too_many_requests("2"),
+            "reset" => Fault::Reset,
+            "cut" => Fault::Truncated,
+            "lost" => Fault::AnswerLost,
+            "slow" => Fault::Slow(Duration::from_secs(5)),
+            "html" => Fault::html(),
+            "error-in-200" => Fault::error_in_ok(),
+            status => match status.parse() {
+                Ok(status @ 400..=599) => Fault::status(status),
+                _ => {
+                    return Err(format!(
+                        "no fault `{status}`: a status (400-599), reset, cut, lost, slow, html or error-in-200"
+                    ));
+                }
+            },
+        };
+        let every = parts.next().unwrap_or("1");
+        let every = every.parse().ok().filter(|every| *every > 0);
+        let every = every.ok_or("after the first colon comes a number from 1: every so many requests")?;
+        Ok(Self { every, path: parts.next().unwrap_or_default().to_owned(), fault })
+    }
+}
+
 /// Keeps one request waiting at the platform's door, so that a test can act at that very moment.
 #[derive(Debug, Clone)]
 pub struct Hold(Arc<watch::Sender<Stage>>);
@@ -153,6 +194,9 @@ pub(super) struct Faults(Mutex<VecDeque<Planned>>);
 #[derive(Debug)]
 struct Planned {
     times: usize,
+    /// Only every so many of the requests whose path fits are hit.
+    every: usize,
+    passed: usize,
     path: String,
     fault: Fault,
 }
@@ -160,8 +204,17 @@ struct Planned {
 impl Faults {
     pub(super) fn plan(&self, times: usize, path: &str, fault: Fault) {
         if times > 0 {
-            lock(&self.0).push_back(Planned { times, path: path.to_owned(), fault });
+            self.push(Planned { times, every: 1, passed: 0, path: path.to_owned(), fault });
         }
+    }
+
+    pub(super) fn plan_every(&self, every: usize, path: &str, fault: Fault) {
+        let every = every.max(1);
+        self.push(Planned { times: usize::MAX, every, passed: 0, path: path.to_owned(), fault });
+    }
+
+    fn push(&self, planned: Planned) {
+        lock(&self.0).push_back(planned);
     }
 
     pub(super) fn clear(&self) {
@@ -174,7 +227,13 @@ impl Faults {
 
     pub(super) fn take(&self, path: &str) -> Option<Fault> {
         let mut planned = lock(&self.0);
-        let at = planned.iter().position(|fault| path.contains(&fault.path))?;
+        let hits = |fault: &mut Planned| {
+            path.contains(&fault.path) && {
+                fault.passed += 1;
+                fault.passed.is_multiple_of(fault.every)
+            }
+        };
+        let at = planned.iter_mut().position(hits)?;
         let hit = planned.get_mut(at)?;
         let fault = hit.fault.clone();
         if hit.times != usize::MAX {

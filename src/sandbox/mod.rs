@@ -14,18 +14,23 @@ pub mod b2market;
 pub mod demo;
 /// A small trading ERP in SQLite.
 pub mod erp;
-/// Simulated ONe: stocks of warehouses.
+/// Simulated ONe, complete.
 pub mod one;
 
 mod clock;
+mod exchange;
 mod fault;
+mod fields;
+mod platform;
 mod requests;
 mod wire;
 
 pub use b2market::{Answers, B2Market, Format, Lists, Sort, Totals};
 pub use clock::Clock;
-pub use fault::{Fault, Hold};
+pub use exchange::BrokenRule;
+pub use fault::{Fault, Hold, PlannedFault};
 pub use one::One;
+pub use platform::{BadSwitch, Kind, PLATFORMS, Platform, Switch, Switches, Takes};
 pub use requests::{Request, Violation};
 pub use wire::{Wire, WireOptions};
 

@@ -2,6 +2,7 @@
 //! header. What a request means is the platform's business.
 
 use super::clock::Clock;
+use super::exchange::BrokenRule;
 use super::fault::{Fault, Faults, Hold, answer};
 use super::lock;
 use super::requests::{Request, Requests, Violation};
@@ -56,12 +57,20 @@ struct Shared {
     enforce_quotas: bool,
     requests: Mutex<Requests>,
     faults: Faults,
+    broken: Mutex<Vec<BrokenRule>>,
     /// Counts changes of the request log, for those who wait on it.
     changes: watch::Sender<u64>,
 }
 
 /// The largest request body taken, in bytes; more than 10,000 lines of stock need.
-const LARGEST_BODY: usize = 16 << 20;
+pub(super) const LARGEST_BODY: usize = 16 << 20;
+
+/// The broken rules kept.
+const MOST_BROKEN: usize = 10_000;
+
+/// A request's number in the log, as the platform is handed it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Number(pub(super) usize);
 
 /// The thread a platform runs on; dropping it ends the thread and every connection.
 #[derive(Debug)]
@@ -81,6 +90,7 @@ impl Wire {
             enforce_quotas: options.enforce_quotas,
             requests: Mutex::new(Requests::new(options.log, &options.quotas)),
             faults: Faults::default(),
+            broken: Mutex::default(),
             changes: watch::Sender::new(0),
         };
         Ok((Self(Arc::new(shared)), listener))
@@ -134,6 +144,11 @@ impl Wire {
     /// Every request whose path contains `path` meets this fault, until [`Wire::heal`].
     pub fn fail_always(&self, path: &str, fault: Fault) {
         self.0.faults.plan(usize::MAX, path, fault);
+    }
+
+    /// Every `nth` request whose path contains `path` meets this fault, until [`Wire::heal`].
+    pub fn fail_every(&self, nth: usize, path: &str, fault: Fault) {
+        self.0.faults.plan_every(nth, path, fault);
     }
 
     /// Forgets all planned faults.
@@ -191,6 +206,21 @@ impl Wire {
         lock(&self.0.requests).violations.clone()
     }
 
+    /// The rules of the platform's contract that requests broke, oldest first; a caller that keeps to the contract
+    /// breaks none.
+    #[must_use]
+    pub fn broken_rules(&self) -> Vec<BrokenRule> {
+        lock(&self.0.broken).clone()
+    }
+
+    pub(super) fn note_broken(&self, broken: BrokenRule) {
+        let mut all = lock(&self.0.broken);
+        // Enough to see what is wrong; a caller that never stops must not fill the memory.
+        if all.len() < MOST_BROKEN {
+            all.push(broken);
+        }
+    }
+
     fn arrive(&self, request: &axum::extract::Request) -> (usize, Option<Duration>) {
         let query = Query::<Vec<(String, String)>>::try_from_uri(request.uri());
         let seen = Request {
@@ -216,10 +246,11 @@ impl Wire {
 async fn pass(
     State(wire): State<Wire>,
     ConnectInfo(cut): ConnectInfo<Cut>,
-    request: axum::extract::Request,
+    mut request: axum::extract::Request,
     next: Next,
 ) -> Response {
     let (number, beyond_quota) = wire.arrive(&request);
+    request.extensions_mut().insert(Number(number));
     let mut answered = true;
     let fault = match beyond_quota {
         Some(wait) if wire.0.enforce_quotas => {

@@ -14,6 +14,8 @@ pub mod b2market;
 pub mod demo;
 /// A small trading ERP in SQLite.
 pub mod erp;
+/// Simulated Eryxon: the sync endpoints of a shop floor.
+pub mod eryxon;
 /// Simulated ONe: stocks of warehouses.
 pub mod one;
 
@@ -26,6 +28,7 @@ mod wire;
 
 pub use b2market::{Answers, B2Market, Format, Lists, Sort, Totals};
 pub use clock::Clock;
+pub use eryxon::Eryxon;
 pub use exchange::BrokenRule;
 pub use fault::{Fault, Hold, PlannedFault};
 pub use one::One;

@@ -10,6 +10,8 @@
 
 /// Simulated B2Market: login and orders.
 pub mod b2market;
+/// Simulated Cortecloud: services and materials.
+pub mod cortecloud;
 /// The demo's source of life: orders, edits and stock movements that keep coming.
 pub mod demo;
 /// A small trading ERP in SQLite.
@@ -28,6 +30,7 @@ mod wire;
 
 pub use b2market::{Answers, B2Market, Format, Lists, Sort, Totals};
 pub use clock::Clock;
+pub use cortecloud::Cortecloud;
 pub use eryxon::Eryxon;
 pub use exchange::BrokenRule;
 pub use fault::{Fault, Hold, PlannedFault};

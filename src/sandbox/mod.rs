@@ -10,6 +10,8 @@
 
 /// Simulated B2Market: login and orders.
 pub mod b2market;
+/// Simulated Commerceup: stock, links, order status, and the calls it makes.
+pub mod commerceup;
 /// Simulated Cortecloud: services and materials.
 pub mod cortecloud;
 /// The demo's source of life: orders, edits and stock movements that keep coming.
@@ -30,6 +32,7 @@ mod wire;
 
 pub use b2market::{Answers, B2Market, Format, Lists, Sort, Totals};
 pub use clock::Clock;
+pub use commerceup::Commerceup;
 pub use cortecloud::Cortecloud;
 pub use eryxon::Eryxon;
 pub use exchange::BrokenRule;

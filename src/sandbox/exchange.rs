@@ -25,6 +25,7 @@ pub(super) struct Incoming {
     wire: Wire,
     number: usize,
     path: String,
+    raw_query: String,
 }
 
 /// A rule of a platform's contract that a request broke.
@@ -80,6 +81,16 @@ impl Incoming {
         self.headers.get(name).and_then(|value| value.to_str().ok())
     }
 
+    /// The path as it was sent.
+    pub(super) fn raw_path(&self) -> &str {
+        &self.path
+    }
+
+    /// The query as it was sent.
+    pub(super) fn raw_query(&self) -> &str {
+        &self.raw_query
+    }
+
     /// The segments as they are matched.
     pub(super) fn route(&self) -> Vec<&str> {
         self.segments.iter().map(String::as_str).collect()
@@ -125,6 +136,7 @@ async fn read(wire: Wire, request: axum::extract::Request) -> Incoming {
     let path = head.uri.path().to_owned();
     let segments = path.split('/').skip(1);
     let segments = segments.map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned());
+    let raw_query = head.uri.query().unwrap_or_default().to_owned();
     let query = Query::<Vec<(String, String)>>::try_from_uri(&head.uri);
     Incoming {
         segments: segments.collect(),
@@ -136,5 +148,6 @@ async fn read(wire: Wire, request: axum::extract::Request) -> Incoming {
         headers: head.headers,
         wire,
         path,
+        raw_query,
     }
 }

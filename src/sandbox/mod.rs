@@ -20,12 +20,13 @@ pub mod demo;
 pub mod erp;
 /// Simulated Eryxon: the sync endpoints of a shop floor.
 pub mod eryxon;
-/// Simulated ONe: stocks of warehouses.
+/// Simulated ONe, complete.
 pub mod one;
 
 mod clock;
 mod exchange;
 mod fault;
+mod fields;
 mod platform;
 mod requests;
 mod wire;

@@ -35,6 +35,8 @@ pub trait Platform: Debug + Send {
     fn wire(&self) -> &Wire;
     /// What a caller must present, by the name under which it is sent.
     fn credentials(&self) -> Vec<(&'static str, String)>;
+    /// Something happens there, as on any day: a record comes, or one changes.
+    fn stir(&self) {}
 }
 
 impl Platform for One {
@@ -49,6 +51,10 @@ impl Platform for One {
     fn credentials(&self) -> Vec<(&'static str, String)> {
         self.credentials()
     }
+
+    fn stir(&self) {
+        self.stir();
+    }
 }
 
 impl Platform for B2Market {
@@ -62,6 +68,10 @@ impl Platform for B2Market {
 
     fn credentials(&self) -> Vec<(&'static str, String)> {
         self.credentials()
+    }
+
+    fn stir(&self) {
+        self.stir();
     }
 }
 

@@ -66,6 +66,9 @@ impl Default for Options {
     }
 }
 
+/// No more orders come by themselves beyond so many.
+const MOST_ORDERS: usize = 5_000;
+
 /// How it is started by name.
 pub const KIND: Kind = Kind {
     name: "b2market",
@@ -298,6 +301,14 @@ impl B2Market {
     /// Dates `n` orders now and leaves their content; their ids.
     pub fn redate_some(&self, n: usize) -> Vec<String> {
         self.pick_and(n, Edit::Date)
+    }
+
+    /// Something happens, as it does on any day: an order comes, and one changes.
+    pub fn stir(&self) {
+        if self.len() < MOST_ORDERS {
+            self.insert(1);
+        }
+        self.touch(1);
     }
 
     /// Deletes an order without a trace.

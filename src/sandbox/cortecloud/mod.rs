@@ -297,6 +297,19 @@ impl Cortecloud {
         ids
     }
 
+    /// A service is authorised, or one is changed; there are never more than a thousand for it.
+    pub fn stir(&self) {
+        let comes = {
+            let mut state = lock(&self.inner.state);
+            state.services.len() < 1_000 && state.dice.random_bool(0.5)
+        };
+        if comes {
+            self.insert(6);
+        } else {
+            self.touch(1);
+        }
+    }
+
     /// Deletes a service without a trace.
     pub fn remove(&self, id: u64) {
         lock(&self.inner.state).services.retain(|service| service.id != id);
@@ -366,6 +379,10 @@ impl Platform for Cortecloud {
             ("Authorization", format!("Basic {}", STANDARD.encode(user))),
             ("x-dreamfactory-api-key", self.inner.api_key.clone()),
         ]
+    }
+
+    fn stir(&self) {
+        self.stir();
     }
 }
 

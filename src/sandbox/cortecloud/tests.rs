@@ -288,6 +288,17 @@ async fn dates_are_utc_or_local_readings() {
 }
 
 #[test]
+fn stirred_it_has_new_services_and_changed_ones() {
+    let cloud = cloud(&[]);
+    cloud.seed(5);
+    let before = cloud.services();
+    (0..20).for_each(|_| cloud.stir());
+    let after = cloud.services();
+    assert!(after.len() > 5 && after.len() < 25, "{}", after.len());
+    assert!(before.iter().any(|(id, service)| after[id] != *service));
+}
+
+#[test]
 fn equal_seeds_make_equal_services_and_others_do_not() {
     let with_seed = |seed| {
         let cloud = Cortecloud::start(Options { seed, ..Options::default() }).unwrap();

@@ -13,7 +13,7 @@ pub(super) const AUTH: &str = "authorization";
 /// A call beyond the tenant's quota (§8).
 pub(super) const QUOTA: &str = "daily-quota";
 /// A required field is missing or empty (§4).
-pub(super) const REQUIRED: &str = "field-required";
+pub(super) const REQUIRED: &str = "field-missing";
 /// A field of another type, range, list or form (§4).
 pub(super) const TYPE: &str = "field-type";
 /// A field this generation doesn't know (§4, §5.3).

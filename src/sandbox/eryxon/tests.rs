@@ -140,7 +140,7 @@ async fn a_bad_record_of_generation_a_is_an_error_of_its_own_in_request_order() 
     assert_eq!(errors[1..3], ["job_number is required", ""]);
     assert!(errors[3].starts_with("invalid input syntax for type date"), "{}", errors[3]);
     assert!(errors[4].starts_with("duplicate key value violates unique constraint"), "{}", errors[4]);
-    assert_eq!(broken(&eryxon), ["field-required", "field-required", "field-type"]);
+    assert_eq!(broken(&eryxon), ["field-missing", "field-missing", "field-type"]);
 }
 
 #[tokio::test]
@@ -422,7 +422,7 @@ async fn generation_b_resolves_no_parents_and_takes_their_ids() {
     });
     assert_eq!(bulk(&eryxon, "parts", &[by_name]).await.1["data"]["results"]["created"], json!(1));
     assert_eq!(eryxon.len(Entity::Parts), 0);
-    assert_eq!(broken(&eryxon), ["field-required", "field-unknown"]);
+    assert_eq!(broken(&eryxon), ["field-missing", "field-unknown"]);
     let jobs = get(&eryxon, "/api-jobs?search=1").await;
     let part = json!({
         "external_id": "P", "external_source": "ACME", "job_id": jobs["jobs"][0]["id"], "part_number": "1",

@@ -1,11 +1,12 @@
-//! Promises of the simulated ONe.
+//! Warehouses and stocks.
 
-use super::super::Fault;
+use super::super::super::Fault;
 use super::*;
-use reqwest::Client;
+
+const STOCKS: &str = "/api/v1/stock/integrations/auth-required/warehouses/{warehouse}/stocks";
 
 fn path(warehouse: &str) -> String {
-    INCREMENTAL.replace("{warehouse}", warehouse)
+    format!("{}/incremental", STOCKS.replace("{warehouse}", warehouse))
 }
 
 fn post_to(one: &One, warehouse: &str) -> reqwest::RequestBuilder {
@@ -18,10 +19,6 @@ async fn send(one: &One, warehouse: &str, body: &str) -> (u16, String) {
     let request = post_to(one, warehouse).header("content-type", "application/json");
     let answer = request.body(body.to_owned()).send().await.unwrap();
     (answer.status().as_u16(), answer.text().await.unwrap())
-}
-
-fn one() -> One {
-    One::start(Options::default()).unwrap()
 }
 
 fn lines(count: usize) -> String {
@@ -139,4 +136,82 @@ async fn a_hook_runs_between_the_effect_and_the_answer() {
     send(&one, "W1", &lines(1)).await;
     send(&one, "W1", &lines(1)).await;
     assert_eq!(told.await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn warehouses_are_kept_as_sent_and_take_stocks() {
+    let one = one();
+    let path = at("account", "warehouses");
+    let central = json!({
+        "id": "WAW1", "type": "CENTRAL", "name": "Warsaw", "reservation": true, "reservationTime": 4,
+        "shippingTime": 24, "supported": true, "pickupPoint": false, "address": {"city": "Warszawa", "zip": "00-001"},
+    });
+    let local = json!({"id": "WAW2", "type": "LOCAL", "parent": "WAW1"});
+    assert_eq!(put(&one, &path, json!([central, local])).await.0, 204);
+    assert_eq!(put(&one, &path, json!({"id": "KRK", "type": "CENTRAL"})).await.0, 204);
+    let records = one.records();
+    assert_eq!((&records.warehouses["WAW1"], &records.warehouses["WAW2"]), (&central, &local));
+    assert_eq!(send(&one, "KRK", &lines(1)).await.0, 204);
+    assert_eq!(broken(&one), [""; 0]);
+    refuses(
+        &one,
+        "PUT",
+        &path,
+        &json!([central]),
+        &[
+            ("/0/id", Value::Null, "field-missing"),
+            ("/0/type", json!("REGIONAL"), "field-type"),
+            ("/0/supported", json!("yes"), "field-type"),
+            ("/0/reservationTime", Value::Null, "reservation-time"),
+            ("/0/reservationTime", json!("4"), "field-type"),
+        ],
+    )
+    .await;
+    refuses(&one, "PUT", &path, &json!([local]), &[("/0/parent", json!("NONE"), "warehouse-parent")]).await;
+    let local_first = json!([{"id": "L", "type": "LOCAL", "parent": "C"}, {"id": "C", "type": "CENTRAL"}]);
+    assert_eq!(put(&one, &path, local_first).await.0, 400);
+}
+
+#[tokio::test]
+async fn a_replacement_drops_what_it_does_not_name() {
+    let one = one();
+    assert_eq!(send(&one, "W1", &lines(3)).await.0, 204);
+    let body = json!({"stocks": [{"id": "S1", "sku": "S1", "quantity": 7}]});
+    assert_eq!(put(&one, &STOCKS.replace("{warehouse}", "W1"), body).await.0, 204);
+    let key = ("W1".to_owned(), "S1".to_owned());
+    assert_eq!(one.quantities(), [(key, "7".to_owned())].into());
+    let all = get(&one, &at("stock", "stocks?warehouses=W1,W2&skus=S1")).await.1;
+    assert_eq!(all, json!([{"id": "S1", "sku": "S1", "quantity": 7, "warehouse": "W1"}]));
+}
+
+#[tokio::test]
+async fn differences_are_added_where_the_switch_says_so() {
+    let one = one();
+    one.switches.set("stock-quantity=delta").unwrap();
+    let line = |quantity: &str| format!(r#"{{"stocks":[{{"id":"A","sku":"A","quantity":{quantity}}}]}}"#);
+    for quantity in ["1.5", "-2", "10.25"] {
+        assert_eq!(send(&one, "W1", &line(quantity)).await.0, 204);
+    }
+    assert_eq!(one.quantities()[&("W1".to_owned(), "A".to_owned())], "9.75");
+}
+
+#[tokio::test]
+async fn contradicting_lines_are_noted() {
+    let one = one();
+    let line = r#"{"id":"A","sku":"A","quantity":1}"#;
+    let body = format!(r#"{{"stocks":[{line},{line}],"stocksToRemove":["A"]}}"#);
+    assert_eq!(send(&one, "W1", &body).await.0, 204);
+    assert_eq!(broken(&one), ["stock-set-and-removed", "stock-set-and-removed", "stock-twice"]);
+    let typo = r#"{"stocks":[{"id":"B","sku":"B","quantity":1,"qty":1}]}"#;
+    assert_eq!(send(&one, "W1", typo).await.0, 204);
+    assert_eq!(broken(&one).last(), Some(&"field-unknown"));
+}
+
+#[tokio::test]
+async fn too_many_lines_are_413_where_the_switch_says_so() {
+    let one = One::start(Options { most_lines: 2, ..Options::default() }).unwrap();
+    one.switches.set("too-many-lines=413").unwrap();
+    assert_eq!(send(&one, "W1", &lines(2)).await.0, 204);
+    assert_eq!(send(&one, "W1", &lines(3)).await.0, 413);
+    assert_eq!(broken(&one), ["too-many-lines"]);
 }

@@ -87,8 +87,7 @@ pub async fn serve<R: Receive>(
         Router::new().fallback(async move |ConnectInfo(peer): ConnectInfo<Peer>, request: Request| {
             // Lives until the answer is made: meanwhile the connection isn't waiting for a head.
             let _turn = peer.turn();
-            let answered = call(&shared, request).await;
-            let (reply, caller) = answered.map_or_else(|refused| refused, |reply| reply);
+            let (reply, caller) = call(&shared, request).await;
             tracing::debug!(
                 caller = caller.as_deref().unwrap_or("unknown"),
                 from = %peer.address,
@@ -104,16 +103,17 @@ pub async fn serve<R: Receive>(
     axum::serve(Door::new(listener, limits.head_time), service).with_graceful_shutdown(stop).await
 }
 
+/// The answer, and the caller's name if it is known.
 type Answered = (Reply, Option<String>);
 
-async fn call<R: Receive>(shared: &Arc<Shared<R>>, request: Request) -> Result<Answered, Answered> {
+async fn call<R: Receive>(shared: &Arc<Shared<R>>, request: Request) -> Answered {
     let limits = shared.limits;
     let (head, body) = request.into_parts();
     let Some(caller) = shared.callers.identify(&head.headers).map(str::to_owned) else {
         discard(body, limits).await;
-        return Err((Reply::refusal(StatusCode::UNAUTHORIZED, "unauthorized"), None));
+        return (Reply::refusal(StatusCode::UNAUTHORIZED, "unauthorized"), None);
     };
-    let refused = |status, message: &str| Err((Reply::refusal(status, message), Some(caller.clone())));
+    let refused = |status, message: &str| (Reply::refusal(status, message), Some(caller.clone()));
     if head.method != Method::GET && head.method != Method::POST {
         return refused(StatusCode::METHOD_NOT_ALLOWED, "use POST or GET");
     }
@@ -125,7 +125,7 @@ async fn call<R: Receive>(shared: &Arc<Shared<R>>, request: Request) -> Result<A
     let Ok(permit) = Arc::clone(&shared.at_once).try_acquire_owned() else {
         discard(body, limits).await;
         let busy = Reply::refusal(StatusCode::SERVICE_UNAVAILABLE, "too many calls at once; try again");
-        return Err((Reply { retry_after: Some(Duration::from_secs(1)), ..busy }, Some(caller)));
+        return (Reply { retry_after: Some(Duration::from_secs(1)), ..busy }, Some(caller));
     };
     let raw = match tokio::time::timeout(limits.body_time, read(body, &head.headers, limits)).await {
         Ok(Ok(raw)) => raw,
@@ -152,11 +152,11 @@ async fn call<R: Receive>(shared: &Arc<Shared<R>>, request: Request) -> Result<A
         })
     };
     match tokio::time::timeout(limits.answer_time, work).await {
-        Ok(Ok(reply)) => Ok((reply, Some(caller))),
+        Ok(Ok(reply)) => (reply, Some(caller)),
         Ok(Err(_)) => refused(StatusCode::INTERNAL_SERVER_ERROR, "the call failed"),
         Err(_) => {
             let late = Reply::refusal(StatusCode::SERVICE_UNAVAILABLE, "no answer in time; repeat the call");
-            Err((Reply { retry_after: Some(limits.answer_time), ..late }, Some(caller)))
+            (Reply { retry_after: Some(limits.answer_time), ..late }, Some(caller))
         }
     }
 }

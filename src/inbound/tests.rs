@@ -89,9 +89,12 @@ fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
     pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
 }
 
+/// The headers presented, and who that is.
+type Case = (&'static [(&'static str, &'static str)], Option<&'static str>);
+
 #[test]
 fn callers_are_known_by_what_they_present_in_the_ways_that_are_open() {
-    let cases: [(&[(&'static str, &str)], Option<&str>); 12] = [
+    let cases: [Case; 12] = [
         (&[], None),
         (&[("username", "shop"), ("password", "s:e")], Some("commerceup")),
         (&[("username", "shop"), ("password", "s:E")], None),

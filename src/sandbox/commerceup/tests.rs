@@ -279,7 +279,8 @@ async fn calls_are_made_at_once_and_again() {
     assert!(replies.iter().all(|reply| reply.as_ref().is_ok_and(|reply| reply.status == 200)));
     assert_eq!(lock(&heard).len(), 20);
     assert_eq!(caller.repeat(&calls[0], 3).await.len(), 3);
-    assert_eq!(lock(&heard)[20..].iter().filter(|heard| heard.3 == calls[0].body.to_string()).count(), 3);
+    let first = calls[0].body.to_string();
+    assert_eq!(lock(&heard)[20..].iter().filter(|heard| heard.3 == first).count(), 3);
 }
 
 #[test]

@@ -137,21 +137,21 @@ pub(super) fn broken_by(
         }
     }
     for (field, value) in record {
-        let form = fields(entity).iter().find(|(known, _)| known == field).map(|(_, form)| *form);
-        match form {
-            _ if matches!(field.as_str(), "external_id" | "external_source") => {
-                if !value.is_string() {
-                    broken.push((TYPE, at(field)));
-                }
+        if matches!(field.as_str(), "external_id" | "external_source") {
+            if !value.is_string() {
+                broken.push((TYPE, at(field)));
             }
-            Some(form) if !value.is_null() && !form.fits(value) => broken.push((TYPE, at(field))),
-            _ => {}
+            continue;
+        }
+        let form = fields(entity).iter().find(|(known, _)| known == field).map(|(_, form)| *form);
+        if form.is_some_and(|form| !value.is_null() && !form.fits(value)) {
+            broken.push((TYPE, at(field)));
         }
         let allowed = match generation {
             Generation::A => form.is_some() && field != "estimated_time",
             Generation::B => known(field),
         };
-        if !allowed && !matches!(field.as_str(), "external_id" | "external_source") {
+        if !allowed {
             broken.push((UNKNOWN, at(field)));
         }
     }

@@ -487,6 +487,9 @@ async fn another_spelling_of_the_source_is_another_record() {
     assert_eq!((eryxon.len(Entity::Cells), broken(&eryxon)), (2, vec!["source-spelling"]));
 }
 
+/// An entity, the fields of a record of it, and the one that is wrong.
+type Wrong<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a [(&'a str, Value)]);
+
 #[tokio::test]
 async fn fields_are_judged_by_their_type_range_and_list() {
     let eryxon = eryxon(&[]);
@@ -496,7 +499,7 @@ async fn fields_are_judged_by_their_type_range_and_list() {
         more.iter().for_each(|(name, value)| record[*name] = value.clone());
         record
     };
-    let cases: [(&str, &[(&str, &str)], &[(&str, Value)]); 11] = [
+    let cases: [Wrong<'_>; 11] = [
         ("cells", &[("name", "L")], &[("color", json!("blue"))]),
         ("cells", &[("name", "L")], &[("sequence", json!("10"))]),
         ("cells", &[("name", "L")], &[("active", json!("yes"))]),

@@ -158,6 +158,64 @@ fn exit_codes_tell_what_went_wrong() {
 }
 
 #[tokio::test]
+async fn the_sandbox_says_how_it_is_called_and_which_rules_were_broken() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = program(dir.path());
+    command.args(["sandbox", "--platform", "one", "--listen", "127.0.0.1:0", "--switch", "one.clients=2"]);
+    command.args(["--faults", "503:2:/pricing"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut sandbox = tokio::process::Command::from(command).kill_on_drop(true).spawn().unwrap();
+    let mut lines = BufReader::new(sandbox.stdout.take().unwrap()).lines();
+    let mut said = Vec::new();
+    while !said.last().is_some_and(|line: &String| line.starts_with("Ctrl-C")) {
+        said.push(soon("the sandbox's next line", lines.next_line()).await.unwrap().unwrap());
+    }
+    assert!(said.iter().any(|line| line.starts_with("    path-profile=seed  (seed|docs) ")), "{said:?}");
+    let value = |at: usize| said[at].split_whitespace().last().unwrap().to_owned();
+    let (url, client) = (value(0), reqwest::Client::new());
+    let get = async |path: &str| {
+        let request = client.get(format!("{url}/api/v1/{path}"));
+        let request = request.header("one-tenant", value(1)).header("ApiAuth", value(2));
+        request.send().await.unwrap()
+    };
+    let list = get("account/integrations/auth-required/clients?pageNumber=1&pageSize=9").await;
+    let list: serde_json::Value = list.json().await.unwrap();
+    assert_eq!(list["totalElement"], 2);
+    for status in [200, 503] {
+        assert_eq!(get("pricing/integrations/auth-required/main-catalog-id").await.status(), status);
+    }
+    get("account/integrations/auth-required/clients?pageNumber=1").await;
+    let mut broken = BufReader::new(sandbox.stderr.take().unwrap()).lines();
+    let broken = soon("the broken rule", broken.next_line()).await.unwrap().unwrap();
+    assert_eq!(
+        broken,
+        "one: GET /api/v1/account/integrations/auth-required/clients: query-missing: `pageSize` is missing in the query"
+    );
+    signal(sandbox.id().unwrap(), "INT");
+    assert_eq!(soon("the sandbox's end", sandbox.wait()).await.unwrap().code(), Some(0));
+    assert_eq!(lines.next_line().await.unwrap().unwrap(), "ONe: 4 requests, 1 broken rule");
+}
+
+#[tokio::test]
+async fn a_sandbox_that_makes_no_sense_is_refused() {
+    for (arguments, said) in [
+        (["--platform", "two"], "invalid value 'two'"),
+        (["--listen", "0.0.0.0:8650"], "it listens on 127.0.0.1 only"),
+        (["--faults", "sometimes"], "no fault `sometimes`"),
+        (["--switch", "path-profile=docs"], "a switch is written PLATFORM.SWITCH=VALUE"),
+        (["--switch", "one.path-profile=other"], "one: `path-profile` takes seed|docs, not `other`"),
+    ] {
+        let output = cadenced(&[&["sandbox", "--listen", "127.0.0.1:0"][..], &arguments[..]].concat());
+        let output = if arguments[0] == "--listen" {
+            cadenced(&["sandbox", arguments[0], arguments[1]])
+        } else {
+            output
+        };
+        assert_eq!(output.status.code(), Some(64), "{arguments:?}");
+        assert!(stderr(&output).contains(said), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[tokio::test]
 async fn the_demo_runs_both_jobs_and_ends_with_ctrl_c() {
     let dir = tempfile::tempdir().unwrap();
     let mut command = program(dir.path());

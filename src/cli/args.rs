@@ -1,9 +1,12 @@
 //! The command line as clap reads it. The first line of each comment is what `--help` shows.
 
+use crate::sandbox::{PLATFORMS, PlannedFault};
 use chrono::NaiveDate;
 use chrono_tz::Tz;
+use clap::builder::PossibleValuesParser;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 
 /// A schedule daemon that moves records between an ERP and its platforms.
@@ -26,6 +29,8 @@ pub(super) enum Command {
     Run,
     /// Run the daemon against simulated platforms and a sample ERP, all on loopback
     Demo,
+    /// Serve simulated platforms on loopback, to try a configuration against
+    Sandbox(Sandbox),
     /// Read the whole configuration and print every problem, or each job with its next slots
     Check,
     /// Print when jobs are due
@@ -64,6 +69,31 @@ pub(super) enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Sandbox {
+    /// The platform; all, if none is named
+    #[arg(long = "platform", value_name = "NAME", value_parser = PossibleValuesParser::new(PLATFORMS.iter().map(|kind| kind.name)))]
+    pub(super) platforms: Vec<String>,
+    /// The first platform's address; the next ones have the next ports. Port 0 takes free ones
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8650", value_parser = loopback)]
+    pub(super) listen: SocketAddrV4,
+    /// What goes wrong: KIND[:EVERY[:PATH]], every so many requests whose path contains PATH; KIND is a status from 400
+    /// to 599, reset, cut, lost (done, but the answer is lost), slow, html or error-in-200
+    #[arg(long, value_name = "FAULT")]
+    pub(super) faults: Vec<PlannedFault>,
+    /// How a platform behaves: PLATFORM.SWITCH=VALUE; the switches there are, are printed at the start
+    #[arg(long = "switch", value_name = "SWITCH")]
+    pub(super) switches: Vec<String>,
+}
+
+fn loopback(address: &str) -> Result<SocketAddrV4, String> {
+    let address: SocketAddrV4 = address.parse().map_err(|_| "not an address such as 127.0.0.1:8650")?;
+    if *address.ip() == Ipv4Addr::LOCALHOST {
+        return Ok(address);
+    }
+    Err("its credentials are known to everybody: it listens on 127.0.0.1 only".to_owned())
 }
 
 /// How data is written.

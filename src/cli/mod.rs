@@ -15,6 +15,7 @@ mod next;
 mod output;
 mod place;
 mod plan;
+mod sandbox;
 #[cfg(test)]
 mod tests;
 
@@ -64,6 +65,7 @@ fn perform(cli: Cli, out: &mut impl Write) -> Result<Exit, Stop> {
     match cli.command {
         Command::Run => launch::run(&place),
         Command::Demo => demo::demo(),
+        Command::Sandbox(args) => sandbox::sandbox(&args, out),
         Command::Once(args) => launch::once(&place, &args, out),
         Command::Backfill(args) => backfill::backfill(&place, &args, out),
         Command::Check => check::check(&place, SystemClock.now(), out),
@@ -90,6 +92,7 @@ async fn perform_talking(command: Command, place: &Place, out: &mut impl Write) 
         Command::State(command) => keep::state(&place.state()?, command, out).await,
         Command::Run
         | Command::Demo
+        | Command::Sandbox(_)
         | Command::Once(_)
         | Command::Backfill(_)
         | Command::Check

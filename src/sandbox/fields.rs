@@ -26,6 +26,8 @@ pub(super) enum Holds {
     Number,
     /// A number from 0.
     NotNegative,
+    /// A number, or a text with nothing but one in it.
+    Amount,
     /// A whole number.
     Integer,
     /// `true` or `false`.
@@ -102,6 +104,7 @@ fn check_value(request: &Incoming, at: &str, value: &Value, holds: Holds) -> Res
             }
             number => number.is_some(),
         },
+        Holds::Amount => amount(value).is_some(),
         Holds::Integer => value.as_i64().is_some(),
         Holds::Bool => value.is_boolean(),
         Holds::Date => text().is_some_and(is_date),
@@ -122,7 +125,7 @@ fn no(holds: Holds) -> String {
     match holds {
         Holds::Text => "no string".to_owned(),
         Holds::Id => "no string with something in it".to_owned(),
-        Holds::Number | Holds::NotNegative => "no number".to_owned(),
+        Holds::Number | Holds::NotNegative | Holds::Amount => "no number".to_owned(),
         Holds::Integer => "no whole number".to_owned(),
         Holds::Bool => "neither true nor false".to_owned(),
         Holds::Date => "no date such as 2026-03-02".to_owned(),
@@ -146,10 +149,19 @@ fn is_instant(text: &str) -> bool {
 
 /// A number in millionths; none, if it is none, has more decimals than six or is too large.
 pub(super) fn decimal(value: &Value) -> Option<i128> {
-    let text = value.as_number()?.to_string();
-    let (negative, digits) = text.strip_prefix('-').map_or((false, text.as_str()), |digits| (true, digits));
+    millionths(&value.as_number()?.to_string())
+}
+
+/// The same, of a number or a text.
+pub(super) fn amount(value: &Value) -> Option<i128> {
+    value.as_str().map_or_else(|| decimal(value), millionths)
+}
+
+fn millionths(text: &str) -> Option<i128> {
+    let (negative, digits) = text.strip_prefix('-').map_or((false, text), |digits| (true, digits));
     let (whole, decimals) = digits.split_once('.').unwrap_or((digits, ""));
-    if decimals.len() > 6 || whole.len() > 24 {
+    let all_digits = whole.bytes().chain(decimals.bytes()).all(|c| c.is_ascii_digit());
+    if !all_digits || whole.is_empty() || decimals.len() > 6 || whole.len() > 24 {
         return None;
     }
     let millionths: i128 = format!("{whole}{decimals:0<6}").parse().ok()?;
@@ -179,5 +191,8 @@ mod tests {
         assert_eq!(read("-12"), Some(-12_000_000));
         assert_eq!(read("1e3"), None);
         assert_eq!(read("\"1\""), None);
+        assert_eq!(amount(&Value::from("14.50")), Some(14_500_000));
+        assert_eq!(amount(&Value::from("+1")), None);
+        assert_eq!(amount(&Value::from("")), None);
     }
 }

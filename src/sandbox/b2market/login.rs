@@ -18,13 +18,14 @@ impl Tokens {
         Self { lifetime, issued: HashMap::new() }
     }
 
-    pub(super) fn issue(&mut self, username: &str, now: DateTime<Utc>) -> String {
+    /// A token for a user who may, or may not, create.
+    pub(super) fn issue(&mut self, username: &str, may_post: bool, now: DateTime<Utc>) -> String {
         let issued_at = now.timestamp();
         let ends = issued_at.saturating_add_unsigned(self.lifetime.as_secs());
         let payload = serde_json::json!({
             "iat": issued_at,
             "exp": ends,
-            "roles": {"GET": true, "POST": true, "DELETE": true, "PUT": true},
+            "roles": {"GET": true, "POST": may_post, "DELETE": true, "PUT": true},
             "username": username,
         });
         let signature: [u8; 32] = rand::random();

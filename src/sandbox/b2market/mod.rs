@@ -1,19 +1,24 @@
-//! Simulated B2Market: login and the reading of orders (B2Market contract §2–§5, §8).
+//! Simulated B2Market: login, the reading and creating of orders, statuses, masters (B2Market contract §2–§9).
 //!
 //! It refuses what the contract refuses: no or an expired token (403), a missing or misspelt `date` (400), pages that
-//! are no numbers (400). Where the contract leaves the answer open, [`Options`] and the switches play each of them.
+//! are no numbers (400), an order that lacks a field or whose parents aren't there (400). What breaks a rule is noted besides
+//! ([`Wire::broken_rules`]). Where the contract leaves the answer open, [`Options`] and [`SWITCHES`] play each of them.
 
+mod create;
 mod login;
+mod masters;
 mod order;
 mod orders;
 mod routes;
 mod xml;
 
-use super::Kind;
 use super::lock;
 use super::wire::{ServerThread, Wire, WireOptions};
+use super::{Kind, Switch, Switches, Takes};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
+pub use masters::{Masters, Rows};
+
 use login::Tokens;
 use orders::{Edit, Orders};
 use serde_json::Value;
@@ -46,6 +51,8 @@ pub struct Options {
     pub answers: Answers,
     /// Whether `getOrder` answers an unknown id with 404; otherwise with an empty list.
     pub unknown_id_is_404: bool,
+    /// What is played of the rest that the contract leaves open.
+    pub switches: Switches,
 }
 
 impl Default for Options {
@@ -62,6 +69,7 @@ impl Default for Options {
             totals: Totals::Exact,
             answers: Answers::default(),
             unknown_id_is_404: false,
+            switches: Switches::new(SWITCHES),
         }
     }
 }
@@ -69,13 +77,108 @@ impl Default for Options {
 /// No more orders come by themselves beyond so many.
 const MOST_ORDERS: usize = 5_000;
 
+/// What the contract leaves open, and what goes wrong there.
+pub const SWITCHES: &[Switch] = &[
+    Switch { name: "token-lifetime", takes: Takes::Number(7200), meaning: "seconds a token is good for" },
+    Switch {
+        name: "expire-on-page",
+        takes: Takes::Flag,
+        meaning: "each page of updatedFrom ends all tokens",
+    },
+    Switch {
+        name: "post-allowed",
+        takes: Takes::OneOf(&["true", "false"]),
+        meaning: "roles.POST of the token; without it orders can't be created",
+    },
+    Switch {
+        name: "largest-page",
+        takes: Takes::Number(100),
+        meaning: "rows a page has at most, whatever pageSize says",
+    },
+    Switch {
+        name: "sort",
+        takes: Takes::OneOf(&["updated", "updated-descending", "id"]),
+        meaning: "the order of the rows of updatedFrom",
+    },
+    Switch {
+        name: "totals",
+        takes: Takes::OneOf(&["exact", "one-too-high", "missing"]),
+        meaning: "what the pagination block says",
+    },
+    Switch {
+        name: "format",
+        takes: Takes::OneOf(&["json", "xml-wrapped", "xml-bare"]),
+        meaning: "what lists are written in, and whether lists within rows have <item> elements",
+    },
+    Switch {
+        name: "unknown-id",
+        takes: Takes::OneOf(&["empty", "404"]),
+        meaning: "how getOrder answers an unknown id",
+    },
+    Switch {
+        name: "moving-rows",
+        takes: Takes::Flag,
+        meaning: "an order changes after each page of updatedFrom",
+    },
+    Switch { name: "same-second", takes: Takes::Flag, meaning: "all sample orders are dated in one second" },
+    Switch {
+        name: "fashion",
+        takes: Takes::OneOf(&["true", "false"]),
+        meaning: "whether a new order must have a season, or must have none",
+    },
+    Switch {
+        name: "create-answer",
+        takes: Takes::OneOf(&["order", "id", "none"]),
+        meaning: "what the answer to a new order has in it",
+    },
+    Switch {
+        name: "status-value",
+        takes: Takes::OneOf(&["text", "boolean"]),
+        meaning: "what status lists have as value",
+    },
+    Switch { name: "orders", takes: Takes::Number(50), meaning: "sample orders" },
+];
+
 /// How it is started by name.
-pub const KIND: Kind = Kind {
-    name: "b2market",
-    title: "B2Market",
-    switches: &[],
-    start: |wire, _| Ok(Box::new(B2Market::start(Options { wire, ..Options::default() })?)),
-};
+pub const KIND: Kind = Kind { name: "b2market", title: "B2Market", switches: SWITCHES, start };
+
+fn start(wire: WireOptions, switches: &Switches) -> std::io::Result<Box<dyn super::Platform>> {
+    let options = Options {
+        wire,
+        token_lifetime: Duration::from_secs(switches.number("token-lifetime") as u64),
+        max_page_size: switches.number("largest-page"),
+        sort: match switches.text("sort").as_str() {
+            "updated-descending" => Sort::UpdatedDescending,
+            "id" => Sort::Id,
+            _ => Sort::UpdatedAscending,
+        },
+        totals: match switches.text("totals").as_str() {
+            "one-too-high" => Totals::OneTooHigh,
+            "missing" => Totals::Missing,
+            _ => Totals::Exact,
+        },
+        answers: Answers {
+            format: match switches.text("format").as_str() {
+                "xml-wrapped" => Format::Xml(Lists::Wrapped),
+                "xml-bare" => Format::Xml(Lists::Bare),
+                _ => Format::Json,
+            },
+            ..Answers::default()
+        },
+        unknown_id_is_404: switches.is("unknown-id", "404"),
+        switches: switches.clone(),
+        ..Options::default()
+    };
+    let market = B2Market::start(options)?;
+    let orders = switches.number("orders");
+    if switches.on("same-second") {
+        let at = market.wire.clock().now() - TimeDelta::hours(1);
+        market.seed_between(orders, at, at);
+    } else {
+        market.seed(orders);
+    }
+    Ok(Box::new(market))
+}
 
 /// The order of the rows of `updatedFrom`; the contract names none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +241,9 @@ pub enum Lists {
 pub struct B2Market {
     /// Its address, request log, faults and clock.
     pub wire: Wire,
+    /// Switches whose changes take effect with the next request; those that [`Options`] and setters have a type for are
+    /// read at the start only.
+    pub switches: Switches,
     platform: Arc<Platform>,
     thread: Option<Arc<Mutex<Option<ServerThread>>>>,
 }
@@ -153,6 +259,9 @@ struct Platform {
 struct State {
     tokens: Tokens,
     orders: Orders,
+    masters: Masters,
+    /// The bodies that orders were created from, by the ids they were given.
+    created: BTreeMap<String, Value>,
     max_page_size: usize,
     sort: Sort,
     totals: Totals,
@@ -186,6 +295,8 @@ impl B2Market {
             state: Mutex::new(State {
                 tokens: Tokens::new(options.token_lifetime),
                 orders: Orders::new(options.seed, options.zone),
+                masters: Masters::sample(),
+                created: BTreeMap::new(),
                 max_page_size: options.max_page_size.max(1),
                 sort: options.sort,
                 totals: options.totals,
@@ -195,7 +306,7 @@ impl B2Market {
                 kept: None,
             }),
         });
-        let inside = Self { wire, platform, thread: None };
+        let inside = Self { wire, switches: options.switches, platform, thread: None };
         let thread = inside.wire.serve(listener, routes::routes(inside.clone()))?;
         Ok(Self { thread: Some(Arc::new(Mutex::new(Some(thread)))), ..inside })
     }
@@ -322,6 +433,23 @@ impl B2Market {
         lock(&self.platform.state).orders.documents()
     }
 
+    /// The bodies that orders were created from, as they were sent, by the ids the platform gave.
+    #[must_use]
+    pub fn created(&self) -> BTreeMap<String, Value> {
+        lock(&self.platform.state).created.clone()
+    }
+
+    /// What orders refer to.
+    #[must_use]
+    pub fn masters(&self) -> Masters {
+        lock(&self.platform.state).masters.clone()
+    }
+
+    /// Changes what orders refer to.
+    pub fn change_masters(&self, change: impl FnOnce(&mut Masters)) {
+        change(&mut lock(&self.platform.state).masters);
+    }
+
     /// How many orders there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -395,6 +523,7 @@ impl B2Market {
         self.wire.heal();
         let mut state = lock(&self.platform.state);
         state.orders = Orders::new(seed, state.orders.zone());
+        state.created.clear();
         state.tokens.clear();
         state.hooks.clear();
         state.every_page = None;

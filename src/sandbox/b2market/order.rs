@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use rand::Rng;
 use std::fmt::Write;
 
-const STATUSES: [&str; 5] = ["Pending", "Confirmed", "In preparation", "Shipped", "Invoiced"];
+pub(super) const STATUSES: [&str; 5] = ["Pending", "Confirmed", "In preparation", "Shipped", "Invoiced"];
 const COMPANIES: [&str; 4] =
     ["Calzados Ibáñez S.L.", "Textil \"La Peña\" S.A.", "Moda Übersee GmbH", "Ferretería O'Neill"];
 const STREETS: [&str; 4] = [
@@ -63,7 +63,7 @@ fn write(out: &mut String, seed: u64, row: &Row) -> std::fmt::Result {
     let company = dice.random_range(0..COMPANIES.len());
     let details: Vec<Detail> = (0..dice.random_range(1..=2))
         .map(|_| Detail {
-            product: dice.random_range(1000..9999),
+            product: dice.random_range(1000..1100),
             quantity: dice.random_range(1..=24),
             price: dice.random_range(95..9_999),
         })
@@ -78,8 +78,9 @@ fn write(out: &mut String, seed: u64, row: &Row) -> std::fmt::Result {
     let tax = (base + shipping) * 21 / 100;
     let surcharge = if dice.random_bool(0.2) { base * 52 / 1000 } else { 0 };
     let total = base + shipping + tax + surcharge;
-    let client = dice.random_range(100..400);
-    let agent = dice.random_range(70..80);
+    // Those of the company: see the sample masters.
+    let client = dice.random_range(25..100) * 4 + company;
+    let agent = dice.random_range(17..20) * 4 + company;
     let created = row.created.format("%Y-%m-%d %H:%M:%S");
     let updated = row.updated.format("%Y-%m-%d %H:%M:%S");
     let delivery = (row.created + TimeDelta::days(14)).format("%Y-%m-%d 00:00:00");

@@ -23,6 +23,8 @@ pub(super) struct Row {
     /// What it was before the last edit.
     before: Option<Before>,
     raw: Option<Box<str>>,
+    /// What it was created as, if a caller created it.
+    document: Option<Box<Value>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -99,6 +101,7 @@ impl Orders {
             dated: updated,
             before: None,
             raw,
+            document: None,
         };
         self.rows.push(row);
         self.stale = true;
@@ -199,7 +202,31 @@ impl Orders {
         Page { data, total }
     }
 
+    /// Has an order be served as this document, its dates and `active` apart.
+    pub(super) fn set_document(&mut self, id: &str, document: Value) {
+        if let Some(row) = self.position(id).and_then(|at| self.rows.get_mut(at)) {
+            row.document = Some(Box::new(document));
+        }
+    }
+
+    /// The platform's reading of an instant, as it is printed.
+    pub(super) fn stamp(&self, at: DateTime<Utc>) -> String {
+        self.reading(at).format("%Y-%m-%d %H:%M:%S").to_string()
+    }
+
     fn text(&self, row: &Row) -> String {
+        if let Some(document) = &row.document {
+            let mut document = document.clone();
+            let updated = Value::from(row.updated.format("%Y-%m-%d %H:%M:%S").to_string());
+            document["dateModified"] = updated.clone();
+            document["updatedAt"] = updated;
+            document["active"] = Value::from(row.active);
+            if row.revision > 0 {
+                document["status"] = Value::from(order::status(self.seed, row));
+                document["updatedBy"]["username"] = Value::from("oficina");
+            }
+            return document.to_string();
+        }
         row.raw.as_deref().map_or_else(|| order::text(self.seed, row), str::to_owned)
     }
 

@@ -1,93 +1,101 @@
 //! The endpoints: what a request must say, and the envelope of the answer.
 
+use super::super::exchange::{self, Incoming, Refusal};
 use super::super::lock;
+use super::masters::Rows;
 use super::orders::Page;
-use super::{Answers, B2Market, Format, Totals, xml};
+use super::{Answers, B2Market, Format, Totals, create, xml};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Query, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
 use chrono::NaiveDateTime;
 use encoding_rs::Encoding;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io::Write as _;
 use std::time::Duration;
 
 const DATE_FORMAT: &str = "%Y-%m-%d %H:%M:%S";
 
-pub(super) fn routes(platform: B2Market) -> Router {
-    Router::new()
-        .route("/api/login", post(login))
-        .route("/api/Order/updatedFrom", get(updated_from))
-        .route("/api/Order/getOrder", get(get_order))
-        .fallback(async || Refusal(StatusCode::NOT_FOUND, "no such endpoint".to_owned()))
-        .with_state(platform)
+pub(super) fn routes(market: B2Market) -> Router {
+    let wire = market.wire.clone();
+    exchange::routes(&wire, move |request| answer(&market, request), refuse)
 }
 
 /// An error answer of the platform: `{"code":…,"message":…}`.
-#[derive(Debug)]
-struct Refusal(StatusCode, String);
+fn refuse(refusal: &Refusal) -> Response {
+    let body = json!({"code": refusal.status.as_u16(), "message": refusal.message});
+    (refusal.status, axum::Json(body)).into_response()
+}
 
-impl Refusal {
-    fn bad(message: impl Into<String>) -> Self {
-        Self(StatusCode::BAD_REQUEST, message.into())
+fn answer(market: &B2Market, request: &Incoming) -> Result<Response, Refusal> {
+    let (method, route) = (request.method.as_str(), request.route());
+    let ["api", route @ ..] = route.as_slice() else { return Err(no_endpoint()) };
+    if let ("POST", ["login"]) = (method, route) {
+        return login(market, request);
+    }
+    admit(market, request)?;
+    match (method, route) {
+        ("GET", ["Order", "updatedFrom"]) => updated_from(market, request),
+        ("GET", ["Order", "getOrder"]) => get_order(market, request),
+        ("POST", ["Order", "create"]) => {
+            if market.switches.is("post-allowed", "false") {
+                let message = "the token's roles say that it may not POST";
+                return Err(Refusal::broken(StatusCode::FORBIDDEN, "role", message));
+            }
+            create::create(market, &mut lock(&market.platform.state), request)
+        }
+        ("GET", route) => get_list(market, request, route),
+        _ => Err(no_endpoint()),
     }
 }
 
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        (self.0, axum::Json(json!({"code": self.0.as_u16(), "message": self.1}))).into_response()
-    }
+fn no_endpoint() -> Refusal {
+    Refusal::broken(StatusCode::NOT_FOUND, "no-such-endpoint", "no such endpoint")
 }
 
-async fn login(
-    State(platform): State<B2Market>,
-    headers: HeaderMap,
-    body: String,
-) -> Result<Response, Refusal> {
-    if !is_json(&headers) {
-        return Err(Refusal(StatusCode::UNSUPPORTED_MEDIA_TYPE, "send application/json".to_owned()));
-    }
-    let body: Value = serde_json::from_str(&body).map_err(|_| Refusal::bad("the body is not JSON"))?;
+fn login(market: &B2Market, request: &Incoming) -> Result<Response, Refusal> {
+    let body = request.json()?;
     let field = |name: &str| {
         let text = body.get(name).and_then(Value::as_str);
-        text.ok_or_else(|| Refusal::bad(format!("`{name}` is missing or no string")))
+        text.ok_or_else(|| Refusal::bad("field-missing", format!("`{name}` is missing or no string")))
     };
     let (username, password) = (field("_username")?, field("_password")?);
-    if username != platform.platform.username || password != platform.platform.password {
-        return Err(Refusal(StatusCode::UNAUTHORIZED, "Invalid credentials.".to_owned()));
+    if username != market.platform.username || password != market.platform.password {
+        return Err(Refusal::broken(StatusCode::UNAUTHORIZED, "login", "Invalid credentials."));
     }
-    let now = platform.wire.clock().now();
-    let token = lock(&platform.platform.state).tokens.issue(username, now);
+    let now = market.wire.clock().now();
+    let may_post = market.switches.is("post-allowed", "true");
+    let token = lock(&market.platform.state).tokens.issue(username, may_post, now);
     Ok(axum::Json(json!({"token": token})).into_response())
 }
 
-async fn updated_from(
-    State(platform): State<B2Market>,
-    headers: HeaderMap,
-    Query(query): Query<Vec<(String, String)>>,
-) -> Result<Response, Refusal> {
-    admit(&platform, &headers)?;
-    let date = param(&query, "date").ok_or_else(|| Refusal::bad("`date` is missing"))?;
+fn updated_from(market: &B2Market, request: &Incoming) -> Result<Response, Refusal> {
+    let date = request.param("date").ok_or_else(|| Refusal::bad("query-missing", "`date` is missing"))?;
     // chrono also takes single digits; the platform's format has none.
     let from = NaiveDateTime::parse_from_str(date, DATE_FORMAT)
         .ok()
         .filter(|from| from.format(DATE_FORMAT).to_string() == date)
-        .ok_or_else(|| Refusal::bad(format!("`date` must be YYYY-MM-DD HH:MM:SS, not `{date}`")))?;
-    let statuses: Vec<&str> =
-        query.iter().filter(|(name, _)| name == "status[]").map(|(_, value)| value.as_str()).collect();
+        .ok_or_else(|| {
+            Refusal::bad("query-date", format!("`date` must be YYYY-MM-DD HH:MM:SS, not `{date}`"))
+        })?;
+    let statuses: Vec<&str> = request
+        .query
+        .iter()
+        .filter(|(name, _)| name == "status[]")
+        .map(|(_, value)| value.as_str())
+        .collect();
     let (answer, hooks, every_page) = {
-        let mut state = lock(&platform.platform.state);
-        let walk = Walk::read(&query, state.max_page_size)?;
+        let mut state = lock(&market.platform.state);
+        let walk = Walk::read(request, state.max_page_size)?;
         let sort = state.sort;
         let page = state.orders.updated_from(from, &statuses, sort, walk.skip(), walk.size);
-        let answer = walk.answer("/api/Order/updatedFrom", &query, &page, &state, &headers);
+        let answer = walk.answer("/api/Order/updatedFrom", request, &page, &state);
         let hooks: Vec<_> = state.hooks.extract_if(.., |(page, _)| *page == walk.page).collect();
         if let Some(kept) = &mut state.kept {
             kept.push(page.data);
@@ -96,44 +104,88 @@ async fn updated_from(
     };
     // Outside the lock: hooks change the orders.
     for (_, hook) in hooks {
-        hook(&platform);
+        hook(market);
     }
     if let Some(hook) = every_page {
-        lock(&hook)(&platform);
+        lock(&hook)(market);
+    }
+    if market.switches.on("moving-rows") {
+        market.redate_some(1);
+    }
+    if market.switches.on("expire-on-page") {
+        market.expire_tokens();
     }
     Ok(answer)
 }
 
-async fn get_order(
-    State(platform): State<B2Market>,
-    headers: HeaderMap,
-    Query(query): Query<Vec<(String, String)>>,
-) -> Result<Response, Refusal> {
-    admit(&platform, &headers)?;
-    let state = lock(&platform.platform.state);
-    let walk = Walk::read(&query, state.max_page_size)?;
-    let page = match param(&query, "id") {
+fn get_order(market: &B2Market, request: &Incoming) -> Result<Response, Refusal> {
+    let state = lock(&market.platform.state);
+    let walk = Walk::read(request, state.max_page_size)?;
+    let id = request.param("id");
+    if id == Some("id") {
+        request.note("id-default", "`id=id` is how the documentation prints the default, not an id");
+    }
+    let page = match id {
         Some(id) => state.orders.one(id),
         None => state.orders.all(walk.skip(), walk.size),
     };
-    if page.total == 0 && platform.platform.unknown_id_is_404 && param(&query, "id").is_some() {
-        return Err(Refusal(StatusCode::NOT_FOUND, "Order not found".to_owned()));
+    if page.total == 0 && market.platform.unknown_id_is_404 && id.is_some() {
+        return Err(Refusal::not_found("Order not found"));
     }
-    Ok(walk.answer("/api/Order/getOrder", &query, &page, &state, &headers))
+    Ok(walk.answer("/api/Order/getOrder", request, &page, &state))
+}
+
+/// Status lists and masters. Of the masters, season, product and location have paths of the sandbox's choice.
+fn get_list(market: &B2Market, request: &Incoming, route: &[&str]) -> Result<Response, Refusal> {
+    let state = lock(&market.platform.state);
+    let walk = Walk::read(request, state.max_page_size)?;
+    let masters = &state.masters;
+    let statuses = |statuses: &BTreeMap<String, String>| {
+        let boolean = market.switches.is("status-value", "boolean");
+        let row = |(id, text): (&String, &String)| {
+            let value = if boolean { Value::from(true) } else { Value::from(text.as_str()) };
+            json!({"id": id, "value": value})
+        };
+        statuses.iter().map(row).collect::<Vec<Value>>()
+    };
+    let chosen = |rows: &Rows, names: &[(&str, &str)]| {
+        let wanted = |row: &&Value| {
+            names
+                .iter()
+                .all(|(name, at)| request.param(name).is_none_or(|id| row.pointer(at) == Some(&id.into())))
+        };
+        rows.values().filter(wanted).cloned().collect::<Vec<Value>>()
+    };
+    let by_id: &[(&str, &str)] = &[("id", "/id")];
+    let rows = match route {
+        ["Order", "getOrder", "Status"] => statuses(&masters.statuses),
+        ["Order", "getOrder", "Line", "Status"] => statuses(&masters.line_statuses),
+        ["Company", "getCompany"] => chosen(&masters.companies, by_id),
+        ["BusinessPartner", "getBPartner"] => chosen(&masters.partners, by_id),
+        ["Location", "getLocation"] => chosen(&masters.locations, by_id),
+        ["Season", "getSeason"] => chosen(&masters.seasons, by_id),
+        ["Product", "getProduct"] => chosen(&masters.products, by_id),
+        ["Warehouse", "getWarehouse"] => chosen(&masters.warehouses, by_id),
+        ["Stock", "getStock"] => {
+            chosen(&masters.stocks, &[("idProduct", "/product/id"), ("idWarehouse", "/warehouse/id")])
+        }
+        _ => return Err(no_endpoint()),
+    };
+    let total = rows.len();
+    let rows: Vec<Value> = rows.into_iter().skip(walk.skip()).take(walk.size).collect();
+    let page = Page { data: Value::from(rows).to_string(), total };
+    Ok(walk.answer(&format!("/api/{}", route.join("/")), request, &page, &state))
 }
 
 /// An expired token is answered like a false one: with 403 (B2Market contract §2).
-fn admit(platform: &B2Market, headers: &HeaderMap) -> Result<(), Refusal> {
-    let token = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "));
-    let now = platform.wire.clock().now();
-    if token.is_some_and(|token| lock(&platform.platform.state).tokens.admits(token, now)) {
-        Ok(())
-    } else {
-        Err(Refusal(StatusCode::FORBIDDEN, "Expired or invalid JWT Token".to_owned()))
+fn admit(market: &B2Market, request: &Incoming) -> Result<(), Refusal> {
+    let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+    let now = market.wire.clock().now();
+    if token.is_some_and(|token| lock(&market.platform.state).tokens.admits(token, now)) {
+        return Ok(());
     }
+    let rule = token.is_none().then_some("token-missing");
+    Err(Refusal { status: StatusCode::FORBIDDEN, rule, message: "Expired or invalid JWT Token".to_owned() })
 }
 
 /// Which page is asked for, and how large it will be.
@@ -143,14 +195,13 @@ struct Walk {
 }
 
 impl Walk {
-    fn read(query: &[(String, String)], largest: usize) -> Result<Self, Refusal> {
-        let number =
-            |name: &str, default: usize| match param(query, name) {
-                None => Ok(default),
-                Some(text) => text.parse().ok().filter(|number| *number > 0).ok_or_else(|| {
-                    Refusal::bad(format!("`{name}` must be a positive integer, not `{text}`"))
-                }),
-            };
+    fn read(request: &Incoming, largest: usize) -> Result<Self, Refusal> {
+        let number = |name: &str, default: usize| match request.param(name) {
+            None => Ok(default),
+            Some(text) => text.parse().ok().filter(|number| *number > 0).ok_or_else(|| {
+                Refusal::bad("query-number", format!("`{name}` must be a positive integer, not `{text}`"))
+            }),
+        };
         Ok(Self { page: number("page", 1)?, size: number("pageSize", 10)?.min(largest) })
     }
 
@@ -158,18 +209,11 @@ impl Walk {
         (self.page - 1).saturating_mul(self.size)
     }
 
-    fn answer(
-        &self,
-        path: &str,
-        query: &[(String, String)],
-        page: &Page,
-        state: &super::State,
-        headers: &HeaderMap,
-    ) -> Response {
+    fn answer(&self, path: &str, request: &Incoming, page: &Page, state: &super::State) -> Response {
         let (totals, answers) = (state.totals, state.answers);
         let items = page.total + usize::from(totals == Totals::OneTooHigh);
         let pages = items.div_ceil(self.size);
-        let next = (self.page < pages).then(|| next_url(path, query, self.page + 1));
+        let next = (self.page < pages).then(|| next_url(path, &request.query, self.page + 1));
         let mut pagination = json!({
             "totalItems": items,
             "itemsPerPage": self.size,
@@ -193,7 +237,7 @@ impl Walk {
                 ("application/xml", xml::document(&rows, &pagination, lists, charset))
             }
         };
-        let takes_gzip = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
+        let takes_gzip = request.header("accept-encoding");
         let gzip = answers.gzip && takes_gzip.is_some_and(|value| value.contains("gzip"));
         let body = encoded(&text, answers, gzip);
         let content_type = match answers.charset {
@@ -244,13 +288,4 @@ fn next_url(path: &str, query: &[(String, String)], page: usize) -> String {
     let kept = query.iter().filter(|(name, _)| name != "page");
     let kept: String = kept.map(|(name, value)| format!("{name}={}&", value.replace(' ', "%20"))).collect();
     format!("{path}?{kept}page={page}")
-}
-
-fn param<'a>(query: &'a [(String, String)], name: &str) -> Option<&'a str> {
-    query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
-}
-
-fn is_json(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    content_type.is_some_and(|value| value.starts_with("application/json"))
 }

@@ -92,7 +92,7 @@ async fn an_invoice_with_a_wrong_field_is_refused() {
 async fn a_file_comes_by_its_upload_address() {
     let (one, _) = with_invoice().await;
     let begun = begin(&one).await;
-    let bytes = Client::new().put(begun["uploadUrl"].as_str().unwrap()).body(PDF);
+    let bytes = CLIENT.put(begun["uploadUrl"].as_str().unwrap()).body(PDF);
     assert_eq!(bytes.send().await.unwrap().status(), 204);
     assert!(one.records().invoice_files.is_empty(), "not before it is completed");
     let id = json!({"uploadId": begun["uploadId"]});
@@ -142,7 +142,7 @@ async fn a_file_needs_its_document_its_bytes_and_to_be_a_pdf() {
     let refused = async |bytes: Option<Vec<u8>>| {
         let begun = begin(&one).await;
         if let Some(bytes) = bytes {
-            Client::new().put(begun["uploadUrl"].as_str().unwrap()).body(bytes).send().await.unwrap();
+            CLIENT.put(begun["uploadUrl"].as_str().unwrap()).body(bytes).send().await.unwrap();
         }
         assert_eq!(complete(&one, json!({"uploadId": begun["uploadId"]})).await, 400);
         broken(&one).pop().unwrap()
@@ -164,7 +164,7 @@ async fn a_note_is_kept_as_sent_and_has_a_file_of_its_own() {
     assert_eq!(put(&one, &path, note("org:none")).await.0, 404);
     let begun =
         post(&one, &at("goods-issued-notes", "file-upload-initialize"), announcement("WZ/9/03/2026")).await.1;
-    Client::new().put(begun["uploadUrl"].as_str().unwrap()).body(PDF).send().await.unwrap();
+    CLIENT.put(begun["uploadUrl"].as_str().unwrap()).body(PDF).send().await.unwrap();
     let id = json!({"uploadId": begun["uploadId"]});
     assert_eq!(complete(&one, id.clone()).await, 404, "an invoice's upload is another");
     assert_eq!(post(&one, &at("goods-issued-notes", "file-upload-finalize"), id).await.0, 204);

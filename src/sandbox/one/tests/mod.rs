@@ -9,6 +9,11 @@ mod stocks;
 use super::*;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::json;
+use std::sync::LazyLock;
+
+/// Keeps no connections: each test has a runtime of its own.
+static CLIENT: LazyLock<Client> =
+    LazyLock::new(|| Client::builder().pool_max_idle_per_host(0).build().unwrap());
 
 /// Where a domain's endpoints are.
 fn at(domain: &str, rest: &str) -> String {
@@ -21,7 +26,7 @@ fn one() -> One {
 
 fn request(one: &One, method: &str, path: &str) -> RequestBuilder {
     let method: Method = method.parse().unwrap();
-    let mut request = Client::new().request(method, format!("{}{path}", one.url()));
+    let mut request = CLIENT.request(method, format!("{}{path}", one.url()));
     for (name, value) in one.credentials() {
         request = request.header(name, value);
     }
@@ -88,7 +93,7 @@ async fn every_call_needs_both_headers() {
     for path in
         [at("account", "clients"), at("pricing", "main-catalog-id"), at("orders", "synchronization/order")]
     {
-        let bare = Client::new().get(format!("{}{path}", one.url()));
+        let bare = CLIENT.get(format!("{}{path}", one.url()));
         assert_eq!(bare.send().await.unwrap().status(), 401);
     }
     assert_eq!(broken(&one), ["header-missing"; 3]);

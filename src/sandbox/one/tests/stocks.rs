@@ -12,7 +12,7 @@ fn path(warehouse: &str) -> String {
 fn post_to(one: &One, warehouse: &str) -> reqwest::RequestBuilder {
     let options = Options::default();
     let url = format!("{}{}", one.url(), path(warehouse));
-    Client::new().post(url).header("one-tenant", options.tenant).header("ApiAuth", options.api_auth)
+    CLIENT.post(url).header("one-tenant", options.tenant).header("ApiAuth", options.api_auth)
 }
 
 async fn send(one: &One, warehouse: &str, body: &str) -> (u16, String) {
@@ -43,8 +43,7 @@ async fn lines_set_and_removals_drop_stocks_of_their_warehouse_only() {
 
     let options = Options::default();
     let url = format!("{}{}", one.url(), STOCKS.replace("{warehouse}", "W2"));
-    let list =
-        Client::new().get(url).header("one-tenant", options.tenant).header("ApiAuth", options.api_auth);
+    let list = CLIENT.get(url).header("one-tenant", options.tenant).header("ApiAuth", options.api_auth);
     let list: Value = list.send().await.unwrap().json().await.unwrap();
     let second = json!({"id": "B", "sku": "B", "quantity": serde_json::from_str::<Value>("0.50").unwrap()});
     assert_eq!(list[1], second);
@@ -53,7 +52,7 @@ async fn lines_set_and_removals_drop_stocks_of_their_warehouse_only() {
 #[tokio::test]
 async fn missing_headers_are_401_and_wrong_ones_403() {
     let one = one();
-    let bare = Client::new().post(format!("{}{}", one.url(), path("W1")));
+    let bare = CLIENT.post(format!("{}{}", one.url(), path("W1")));
     assert_eq!(bare.try_clone().unwrap().send().await.unwrap().status(), 401);
     let half = bare.try_clone().unwrap().header("one-tenant", "acme");
     assert_eq!(half.send().await.unwrap().status(), 401);

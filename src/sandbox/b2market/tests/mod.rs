@@ -1,5 +1,7 @@
 //! Promises of the simulated B2Market.
 
+mod creating;
+
 use super::super::{Clock, Fault, WireOptions};
 use super::*;
 use chrono::TimeZone;

@@ -45,12 +45,13 @@ pub mod transfer;
 
 /// The ERP's end: SQL databases.
 pub mod erp;
-/// The listener platforms call: who may, within which limits, and what they say.
-pub mod inbound;
 /// The platform's end: REST requests, auth, pages.
 pub mod rest;
 /// What survives a crash; the only user of sled.
 pub mod state;
+
+/// The listener platforms call: who may, within which limits, and what they say.
+pub mod inbound;
 
 /// Builds the two ends of a job.
 pub mod connectors;

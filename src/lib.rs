@@ -50,6 +50,9 @@ pub mod rest;
 /// What survives a crash; the only user of sled.
 pub mod state;
 
+/// The listener platforms call: who may, within which limits, and what they say.
+pub mod inbound;
+
 /// Builds the two ends of a job.
 pub mod connectors;
 

@@ -28,3 +28,4 @@ pub use ping::{Ping, PingStep};
 pub use pull::{KEY_SEPARATOR, PullSource, Reader, SharedWalk, Watch, waiting_row, walk_rules};
 pub use push::RestSink;
 pub use request::{Answer, BadPath, Body, Request, expand_path};
+pub use xml::read_document;

@@ -76,6 +76,27 @@ pub(super) fn read_xml(
     walk.found.conclude(rows)
 }
 
+/// Reads a document whole, by the same rules: what its root element holds. Without declarations, everything in it is a
+/// text, null, a list or fields.
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub fn read_document(body: &[u8]) -> Result<Value, String> {
+    let types = XmlTypes::default();
+    let mut walk = Walk {
+        reader: Reader::from_reader(body),
+        buffer: Vec::new(),
+        found: Found::nothing(0),
+        types: &types,
+    };
+    let read = walk.root().map_err(|stop| match stop {
+        Stop::Syntax(reason) => shorten(&reason),
+        Stop::CutShort => "it ends too early".to_owned(),
+        Stop::Page(error) => error.to_string(),
+    });
+    read.map_err(|reason| format!("{reason} at byte {}", walk.reader.buffer_position()))
+}
+
 struct Walk<'t, R> {
     reader: Reader<R>,
     buffer: Vec<u8>,
@@ -123,22 +144,39 @@ impl<R: BufRead> Walk<'_, R> {
     }
 
     fn document(&mut self, root: &Node<'_>, on_row: OnRow<'_>) -> Result<(), Stop> {
-        let open = loop {
-            match self.next()? {
-                Piece::Open(open) => break open,
-                Piece::Text(text) if is_blank(&text) => {}
-                Piece::Text(_) | Piece::Close => {
-                    return Err(Stop::Syntax("it doesn't begin with an element".to_owned()));
-                }
-                Piece::End => return Err(Stop::CutShort),
-            }
-        };
+        let open = self.begin()?;
         if matches!(open.name.as_str(), "error" | "errors") {
             let error = self.value(open, None, Types::none())?;
             self.found.hints.insert("error".to_owned(), error);
         } else {
             self.element(open, root, true, on_row)?;
         }
+        self.end()
+    }
+
+    /// The root element's value, of a document that has nothing else.
+    fn root(&mut self) -> Result<Value, Stop> {
+        let open = self.begin()?;
+        let value = self.value(open, None, Types::none())?;
+        self.end().map(|()| value)
+    }
+
+    /// The root element's beginning.
+    fn begin(&mut self) -> Result<Open, Stop> {
+        loop {
+            match self.next()? {
+                Piece::Open(open) => return Ok(open),
+                Piece::Text(text) if is_blank(&text) => {}
+                Piece::Text(_) | Piece::Close => {
+                    return Err(Stop::Syntax("it doesn't begin with an element".to_owned()));
+                }
+                Piece::End => return Err(Stop::CutShort),
+            }
+        }
+    }
+
+    /// What follows the root element: nothing.
+    fn end(&mut self) -> Result<(), Stop> {
         loop {
             match self.next()? {
                 Piece::End => return Ok(()),

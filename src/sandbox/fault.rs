@@ -27,8 +27,10 @@ pub enum Fault {
     Reset,
     /// What was asked for is done, then the connection is reset before the answer.
     AnswerLost,
-    /// The proper answer, so much later.
+    /// What is asked for is done so much later, and answered.
     Slow(Duration),
+    /// What is asked for is done, and answered so much later: too late for a caller with less patience.
+    AnswerLate(Duration),
     /// The request waits, undone, until the [`Hold`] lets it go.
     Held(Hold),
 }

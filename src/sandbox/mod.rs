@@ -10,10 +10,16 @@
 
 /// Simulated B2Market: login and orders.
 pub mod b2market;
+/// Simulated Commerceup: stock, links, order status, and the calls it makes.
+pub mod commerceup;
+/// Simulated Cortecloud: services and materials.
+pub mod cortecloud;
 /// The demo's source of life: orders, edits and stock movements that keep coming.
 pub mod demo;
 /// A small trading ERP in SQLite.
 pub mod erp;
+/// Simulated Eryxon: the sync endpoints of a shop floor.
+pub mod eryxon;
 /// Simulated ONe, complete.
 pub mod one;
 
@@ -27,6 +33,9 @@ mod wire;
 
 pub use b2market::{Answers, B2Market, Format, Lists, Sort, Totals};
 pub use clock::Clock;
+pub use commerceup::Commerceup;
+pub use cortecloud::Cortecloud;
+pub use eryxon::Eryxon;
 pub use exchange::BrokenRule;
 pub use fault::{Fault, Hold, PlannedFault};
 pub use one::One;

@@ -4,14 +4,15 @@
 //! A platform is listed in [`PLATFORMS`] and nowhere else: `cadenced sandbox` and its help are made from the list. What a
 //! platform holds is its own affair; tests that look inside use its own type.
 
-use super::{B2Market, One, Wire, WireOptions, b2market, lock, one};
+use super::{B2Market, One, Wire, WireOptions, b2market, commerceup, cortecloud, eryxon, lock, one};
 use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::io;
 use std::sync::{Arc, Mutex};
 
 /// Every platform there is.
-pub const PLATFORMS: &[&Kind] = &[&one::KIND, &b2market::KIND];
+pub const PLATFORMS: &[&Kind] =
+    &[&one::KIND, &b2market::KIND, &eryxon::KIND, &cortecloud::KIND, &commerceup::KIND];
 
 /// A platform that can be started.
 #[derive(Debug)]

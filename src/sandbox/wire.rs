@@ -277,6 +277,11 @@ async fn pass(
             tokio::time::sleep(by).await;
             next.run(request).await
         }
+        Some(Fault::AnswerLate(by)) => {
+            let response = next.run(request).await;
+            tokio::time::sleep(by).await;
+            response
+        }
         Some(Fault::Held(hold)) => {
             hold.pass().await;
             next.run(request).await

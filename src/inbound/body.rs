@@ -1,0 +1,43 @@
+//! What a call says, from JSON or XML. The media type decides which; where it is neither, the first character does.
+//! Numbers keep their digits. XML is read by the rules of answers in XML, and without entities but its own five.
+
+use crate::rest::read_document;
+use serde_json::Value;
+
+/// Why a body can't be read. The text is for the caller: it says where, and repeats nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadBody {
+    /// Nothing in it.
+    #[error("the body is empty")]
+    Empty,
+    /// No JSON.
+    #[error("the body is not JSON: {0}")]
+    Json(String),
+    /// No XML, or more than is accepted of it.
+    #[error("the body is not XML: {0}")]
+    Xml(String),
+    /// Something other than fields with values.
+    #[error("the body must be an object")]
+    NoObject,
+}
+
+/// Reads a body that must hold fields with values.
+///
+/// # Errors
+/// When it is empty, malformed, or something else.
+pub fn parse(content_type: Option<&str>, body: &[u8]) -> Result<Value, BadBody> {
+    let first = body.iter().find(|byte| !byte.is_ascii_whitespace()).ok_or(BadBody::Empty)?;
+    let media_type = content_type.unwrap_or_default().split(';').next().unwrap_or_default();
+    let media_type = media_type.trim().to_ascii_lowercase();
+    let is_xml = match media_type.rsplit(['/', '+']).next().unwrap_or_default() {
+        "xml" => true,
+        "json" => false,
+        _ => *first == b'<',
+    };
+    let value = if is_xml {
+        read_document(body).map_err(BadBody::Xml)?
+    } else {
+        serde_json::from_slice(body).map_err(|error| BadBody::Json(error.to_string()))?
+    };
+    if value.is_object() { Ok(value) } else { Err(BadBody::NoObject) }
+}

@@ -1,9 +1,10 @@
 //! What walks and feeds remember alike: per key the content last delivered, and what became of the records of the page
 //! at hand. All of a page goes to disk in one batch, after the ERP has committed the page.
 
+use super::missing::Known;
 use super::{ENTITY, state};
 use crate::job::{Pull, Write};
-use crate::rest::KEY_SEPARATOR;
+use crate::rest::{KEY_SEPARATOR, Witnesses};
 use crate::state::{Delivered, Doubtful, Settlement, Store, Token, Walk as Keep};
 use crate::transfer::{Batch, Chunk, Class, Digest, Failure, Record, Rejected, Settled};
 use crate::words::JobName;
@@ -12,8 +13,8 @@ use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-/// Known keys looked at in one go.
-const SCAN: usize = 4_000;
+/// Where the rows are kept whose follow-ups found something.
+pub(super) const WITNESSES: &str = "witnesses";
 
 pub(super) struct Deliveries {
     pub(super) store: Store,
@@ -23,8 +24,11 @@ pub(super) struct Deliveries {
     max_gone: f64,
     /// What has been settled of this page and is not written yet.
     settlement: Settlement,
-    /// Records that were gone when they were followed up.
+    /// Records that were gone when they were followed up, and how many of them had been delivered.
     vanished: u64,
+    lost: u64,
+    /// What follow-ups found, kept for the next runs.
+    witnesses: Witnesses,
 }
 
 /// A key as eight bytes: a million of them are kept while a list is walked.
@@ -35,7 +39,7 @@ pub(super) fn hash(key: &str) -> u64 {
 }
 
 impl Deliveries {
-    pub(super) fn new(store: Store, token: Token, pull: &Pull, write: &Write) -> Self {
+    pub(super) fn new(store: Store, token: Token, pull: &Pull, write: &Write, witnesses: Witnesses) -> Self {
         Self {
             store,
             token,
@@ -43,6 +47,8 @@ impl Deliveries {
             max_gone: pull.max_gone,
             settlement: Settlement::default(),
             vanished: 0,
+            lost: 0,
+            witnesses,
         }
     }
 
@@ -92,9 +98,22 @@ impl Deliveries {
     }
 
     /// Records that vanished between the list and their follow-up are removed from the ERP, or forgotten.
-    pub(super) fn vanished(&mut self, chunk: &mut Chunk) -> Result<(), Failure> {
+    /// Too many of them stop the run: part of the path may be wrong.
+    pub(super) async fn vanished(&mut self, chunk: &mut Chunk) -> Result<(), Failure> {
         let gone = std::mem::take(&mut chunk.gone);
+        if gone.is_empty() {
+            return Ok(());
+        }
         self.vanished += gone.len() as u64;
+        if self.removes.is_some() {
+            let known = self.recall(&gone).await?.into_iter().flatten();
+            let (before, now) = (self.lost, known.count() as u64);
+            // One alone is what such a status is for, however few records there are.
+            if before + now > 1 {
+                self.known().may_go(before, now, self.max_gone).await?;
+            }
+            self.lost += now;
+        }
         for record in gone {
             match &self.removes {
                 Some(columns) => chunk.gone.push(removal(columns, record.key)?),
@@ -105,9 +124,9 @@ impl Deliveries {
     }
 
     pub(super) async fn doubt(&self, batch: &Batch) -> Result<(), Failure> {
-        // A removal can be repeated; only what is written can come in doubt.
-        let keys = batch.records.iter().map(|record| record.key.clone());
-        let keys = keys.map(|key| Doubtful { key, group: None }).collect();
+        // What is removed too: it may come back as it was before anybody wrote down that it is away.
+        let keys = batch.records.iter().chain(&batch.gone);
+        let keys = keys.map(|record| Doubtful { key: record.key.clone(), group: None }).collect();
         self.store.doubt(self.job(), ENTITY, keys).await.map_err(state)
     }
 
@@ -131,7 +150,11 @@ impl Deliveries {
         let mut settlement = std::mem::take(&mut self.settlement);
         settlement.rejects.extend(rejected.iter().cloned());
         settlement.walk = walk;
-        self.store.settle(self.job(), ENTITY, self.token.run, settlement).await.map_err(state)
+        self.store.settle(self.job(), ENTITY, self.token.run, settlement).await.map_err(state)?;
+        match self.witnesses.to_keep() {
+            Some(kept) => self.store.put_blob(WITNESSES, self.job().as_str(), kept).await.map_err(state),
+            None => Ok(()),
+        }
     }
 
     /// Finds the keys that two proved walks of the whole list in a row did not see, and gives what the sink needs to
@@ -139,28 +162,12 @@ impl Deliveries {
     pub(super) async fn find_gone(&self, seen: &HashSet<u64>) -> Result<Vec<Record>, Failure> {
         let Some(columns) = &self.removes else { return Ok(Vec::new()) };
         let is_seen = |key: &str| seen.contains(&hash(key));
-        let (mut known, mut missing) = (0_u64, 0_u64);
-        let mut place = None;
-        while let Some(page) = self.scan(&mut place).await? {
-            known += page.len() as u64;
-            missing += page.iter().filter(|(key, _)| !is_seen(key)).count() as u64;
-        }
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a share of rows needs no more digits than a float has"
-        )]
-        if missing as f64 > known as f64 * self.max_gone {
-            return Err(Failure::new(
-                Class::Refused,
-                format!(
-                    "{missing} of {known} known records are not in the list any more, more than `max-gone` allows; nothing was \
-                     removed. If they are really gone, raise max-gone for one run"
-                ),
-            ));
+        if self.known().missing(is_seen, self.max_gone).await? == 0 {
+            return Ok(Vec::new());
         }
         let mut gone = Vec::new();
         let mut place = None;
-        while let Some(page) = self.scan(&mut place).await? {
+        while let Some(page) = self.known().scan(&mut place).await? {
             let mut settlement = Settlement::default();
             for (key, entry) in page.into_iter().filter(|(key, _)| !is_seen(key)) {
                 if entry.absent {
@@ -174,12 +181,8 @@ impl Deliveries {
         Ok(gone)
     }
 
-    /// The next known keys after `place`, which moves on with them.
-    async fn scan(&self, place: &mut Option<String>) -> Result<Option<Vec<(String, Delivered)>>, Failure> {
-        let page = self.store.scan(self.job(), ENTITY, place.as_deref(), SCAN).await.map_err(state)?;
-        let Some((last, _)) = page.last() else { return Ok(None) };
-        *place = Some(last.clone());
-        Ok(Some(page))
+    fn known(&self) -> Known<'_> {
+        Known { store: &self.store, job: self.job() }
     }
 
     /// What is worth knowing of the follow-ups.

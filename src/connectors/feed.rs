@@ -46,7 +46,7 @@ impl Checkpoint for FeedCheckpoint {
             if !self.follows {
                 return Ok(0);
             }
-            self.deliveries.vanished(chunk)?;
+            self.deliveries.vanished(chunk).await?;
             self.deliveries.drop_unchanged(&mut chunk.records).await
         })
     }

@@ -3,6 +3,7 @@
 
 mod deliveries;
 mod feed;
+mod missing;
 mod preview;
 mod pull;
 mod push;
@@ -13,14 +14,16 @@ use crate::clock::SharedClock;
 use crate::connection::{Connection, ConnectionKind};
 use crate::erp::{Database, SqlSink, SqlSource};
 use crate::job::{Cursor, CursorFormat, Job, Pull, Work, Write};
-use crate::rest::{Client, PullSource, Reader, RestSink, SharedWalk, Watch, waiting_row, walk_rules};
+use crate::rest::{
+    Client, PullSource, Reader, RestSink, SharedWalk, Watch, Witnesses, waiting_row, walk_rules,
+};
 use crate::retry::Backoff;
 use crate::state::{Coordinator as _, Store, Token, Watermark};
 use crate::transfer::{Checkpoint, Class, Digest, Failure, Record, Sink, Source};
 use crate::watermark::{Feed, Mark, Walk};
 use crate::words::{ConnectionName, JobName};
 use chrono::{DateTime, TimeDelta, Utc};
-use deliveries::Deliveries;
+use deliveries::{Deliveries, WITNESSES};
 use feed::FeedCheckpoint;
 use pull::{PullCheckpoint, Scope, Unfinished};
 use push::PushCheckpoint;
@@ -165,7 +168,14 @@ impl Connectors {
     ) -> Result<Ends, Failure> {
         let client = self.client(&pull.from)?;
         let sink = SqlSink::new(self.database(&write.to)?, write);
-        let deliveries = Deliveries::new(self.store.clone(), token.clone(), pull, write);
+        let witnesses = match &pull.each {
+            Some(_) => {
+                let kept = self.store.get_blob(WITNESSES, job.name.as_str()).await.map_err(state)?;
+                Witnesses::kept(kept.as_deref())
+            }
+            None => Witnesses::default(),
+        };
+        let deliveries = Deliveries::new(self.store.clone(), token.clone(), pull, write, witnesses.clone());
         let pull = Arc::new(pull.clone());
         let (reader, scope) = self.reader(job, &pull, backfill.as_ref()).await?;
         let checkpoint: Box<dyn Checkpoint> = match &reader {
@@ -177,8 +187,8 @@ impl Connectors {
         };
         let waiting = if pull.each.is_some() { self.waiting(&job.name).await? } else { Vec::new() };
         let turns = self.turns(&job.name);
-        let mut source =
-            PullSource::new(&client, pull, reader, self.clock.clone(), turns).with_waiting(waiting);
+        let source = PullSource::new(&client, pull, reader, self.clock.clone(), turns);
+        let mut source = source.with_waiting(waiting).with_witnesses(witnesses);
         if let Some(Backfill { until, watch, .. }) = backfill {
             source = source.bounded(until, watch);
         }

@@ -284,8 +284,7 @@ impl Checkpoint for PullCheckpoint {
     }
 
     fn sift_followed<'a>(&'a mut self, chunk: &'a mut Chunk) -> BoxFuture<'a, Result<u64, Failure>> {
-        let vanished = self.deliveries.vanished(chunk);
-        Box::pin(async { vanished.map(|()| 0) })
+        Box::pin(async { self.deliveries.vanished(chunk).await.map(|()| 0) })
     }
 
     fn doubt<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<(), Failure>> {

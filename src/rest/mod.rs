@@ -20,6 +20,6 @@ mod verdict;
 mod xml;
 
 pub use client::{Client, Shown};
-pub use pull::{KEY_SEPARATOR, PullSource, Reader, SharedWalk, Watch, waiting_row, walk_rules};
+pub use pull::{KEY_SEPARATOR, PullSource, Reader, SharedWalk, Watch, Witnesses, waiting_row, walk_rules};
 pub use push::RestSink;
 pub use request::{Answer, BadPath, Body, Request, expand_path};

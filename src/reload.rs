@@ -116,9 +116,9 @@ impl Reloader {
         let mut warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
         let old = self.set();
         warnings.extend(needs_restart(&old.settings, &loaded.settings));
-        // The connections go first: a run of the new set must not start over the old ones.
-        self.runner.swap(Arc::new(connectors));
-        self.scheduler.replace(loaded.jobs.clone(), facts).await;
+        let runner = Arc::clone(&self.runner);
+        let swap = move || runner.swap(Arc::new(connectors));
+        self.scheduler.replace(loaded.jobs.clone(), facts, swap).await;
         let jobs = loaded.jobs.len();
         let settings = Settings { timezone: loaded.settings.timezone, ..old.settings.clone() };
         self.keep(Set { settings, jobs: loaded.jobs, refused: Vec::new() });

@@ -296,8 +296,13 @@ async fn watermarks_can_be_moved(site: &Site) {
     assert_eq!(json(&list)["watermark"], mark.trim());
     site.printed(&["watermark", "set", "b2market-orders", "2026-03-29T03:00:00+02:00"]);
     assert_eq!(site.printed(&["watermark", "get", "b2market-orders"]), "2026-03-29T01:00:00Z\n");
-    site.printed(&["watermark", "reset", "b2market-orders"]);
-    refused(&site.cadenced(&["watermark", "get", "b2market-orders"]));
+    let reset = site.cadenced(&["watermark", "reset", "b2market-orders"]);
+    assert!(stderr(&reset).contains("it was 2026-03-29T01:00:00Z"), "{reset:?}");
+    // What it was can be put back.
+    let none = refused(&site.cadenced(&["watermark", "get", "b2market-orders"]));
+    let before =
+        [format!("before: 2026-03-29T01:00:00Z, since "), format!("before: {}, since ", mark.trim())];
+    assert!(before.iter().all(|before| none.contains(before)), "{none}");
     let misread = site.cadenced(&["watermark", "set", "b2market-orders", "yesterday"]);
     assert_eq!(misread.status.code(), Some(64));
     let unknown = site.cadenced(&["watermark", "set", "b2market-order", "2026-03-29T03:00:00Z"]);

@@ -12,7 +12,6 @@ use cadenced::state::{Claim, Claimed, Closing, Coordinator as _, Delivered, Ledg
 use cadenced::transfer::Digest;
 use cadenced::words::JobName;
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -133,7 +132,7 @@ async fn digests_go_once_no_pull_asks_for_their_records_again() {
         0,
         "without a watermark everything is asked for again"
     );
-    site.store.set_watermark(&job(), "", Value::from(mark.timestamp_millis())).await.unwrap();
+    site.store.set_watermark(&job(), "", Some(mark.timestamp_millis().into())).await.unwrap();
     assert_eq!(desk.perform(Chore::Digests).await.unwrap(), 2);
     let left = site.store.scan(&job(), "", None, 100).await.unwrap();
     let left: Vec<_> = left.iter().map(|(key, _)| key.as_str()).collect();

@@ -1,7 +1,7 @@
 //! The other end of the control socket, for the command line.
 
 use super::control::{
-    Again, JobStatus, Refusal, RejectRow, Reloaded, SlotRow, Triggered, Wait, WatermarkRow,
+    Again, JobStatus, Moved, Refusal, RejectRow, Reloaded, SlotRow, Triggered, Wait, WatermarkRow,
 };
 use super::http::Dropped;
 use super::serve::CONTROL_SOCKET;
@@ -134,7 +134,7 @@ impl ControlClient {
     }
 
     /// `cadenced watermark set`; the text is RFC 3339.
-    pub async fn set_watermark(&self, job: &str, watermark: &str) -> Result<WatermarkRow, ClientError> {
+    pub async fn set_watermark(&self, job: &str, watermark: &str) -> Result<Moved, ClientError> {
         #[derive(Serialize)]
         struct Body<'a> {
             watermark: &'a str,
@@ -144,9 +144,8 @@ impl ControlClient {
     }
 
     /// `cadenced watermark reset`.
-    pub async fn reset_watermark(&self, job: &str) -> Result<(), ClientError> {
-        let request = self.request(Method::DELETE, &format!("/watermarks/{}", escaped(job)));
-        send(request.timeout(PATIENCE)).await.map(drop)
+    pub async fn reset_watermark(&self, job: &str) -> Result<Moved, ClientError> {
+        self.ask(Method::DELETE, &format!("/watermarks/{}", escaped(job)), &[]).await
     }
 
     /// `cadenced rejects list`.

@@ -44,10 +44,9 @@ pub trait Control: Send + Sync + 'static {
     fn watermarks(&self) -> BoxFuture<'_, Answer<Vec<WatermarkRow>>>;
     /// One job's watermark.
     fn watermark(&self, job: JobName) -> BoxFuture<'_, Answer<WatermarkRow>>;
-    /// Moves a watermark, forwards or backwards; refused with [`Refusal::Busy`] while the job runs.
-    fn set_watermark(&self, job: JobName, to: Mark) -> BoxFuture<'_, Answer<WatermarkRow>>;
-    /// Forgets a watermark, so that the job starts from its configured start.
-    fn reset_watermark(&self, job: JobName) -> BoxFuture<'_, Answer<()>>;
+    /// Moves a watermark, forwards or backwards, or takes it away, so that the job starts from its configured start;
+    /// refused with [`Refusal::Busy`] while the job runs.
+    fn set_watermark(&self, job: JobName, to: Option<Mark>) -> BoxFuture<'_, Answer<Moved>>;
     /// Rejects without their content, of one job or of all, `limit` at most.
     fn rejects(&self, job: Option<JobName>, limit: usize) -> BoxFuture<'_, Answer<Vec<RejectRow>>>;
     /// One reject with its content.
@@ -251,16 +250,58 @@ pub struct WatermarkRow {
     pub watermark: Option<String>,
     /// When it was last moved.
     pub updated: Option<DateTime<Utc>>,
+    /// The values it had before, the latest first.
+    #[serde(default)]
+    pub previous: Vec<PastMark>,
+}
+
+/// A value that a watermark had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastMark {
+    /// As [`Mark`] is written.
+    pub watermark: String,
+    /// Since when it was so.
+    pub since: DateTime<Utc>,
+}
+
+/// A watermark that a person moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// As it is now.
+    #[serde(flatten)]
+    pub now: WatermarkRow,
+    /// What it was until then; `null` if the job had none.
+    pub before: Option<String>,
 }
 
 impl WatermarkRow {
+    /// The row of a job without a watermark.
+    #[must_use]
+    pub fn none(job: JobName) -> Self {
+        Self { job, watermark: None, updated: None, previous: Vec::new() }
+    }
+
     /// The row of a watermark as the state keeps it.
     #[must_use]
     pub fn new(job: JobName, watermark: &state::Watermark) -> Self {
-        let text = Mark::from_value(&watermark.value)
-            .map_or_else(|_| watermark.value.to_string(), |mark| mark.to_string());
-        Self { job, watermark: Some(text), updated: Some(watermark.updated) }
+        let previous = watermark
+            .previous
+            .iter()
+            .filter_map(|past| Some(PastMark { watermark: mark_text(&past.value)?, since: past.updated }));
+        Self {
+            job,
+            watermark: mark_text(&watermark.value),
+            updated: Some(watermark.updated),
+            previous: previous.collect(),
+        }
     }
+}
+
+/// A watermark's value as people read it; nothing where a person took it away.
+#[must_use]
+pub fn mark_text(value: &serde_json::Value) -> Option<String> {
+    let text = || Mark::from_value(value).map_or_else(|_| value.to_string(), |mark| mark.to_string());
+    (!value.is_null()).then(text)
 }
 
 /// A record the other side refused.

@@ -238,12 +238,11 @@ async fn set_watermark(
 ) -> Reply<impl Serialize> {
     let to = Mark::from_text(&parsed::<WatermarkBody>(&body)?.watermark)
         .map_err(|bad| Refusal::BadRequest { message: bad.to_string() })?;
-    Ok(Json(control.set_watermark(job_name(&job)?, to).await?))
+    Ok(Json(control.set_watermark(job_name(&job)?, Some(to)).await?))
 }
 
-async fn reset_watermark(State(control): Daemon, Path(job): Path<String>) -> Result<StatusCode, Refusal> {
-    control.reset_watermark(job_name(&job)?).await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn reset_watermark(State(control): Daemon, Path(job): Path<String>) -> Reply<impl Serialize> {
+    Ok(Json(control.set_watermark(job_name(&job)?, None).await?))
 }
 
 async fn rejects(State(control): Daemon, query: Asked<OfJob>) -> Reply<impl Serialize> {

@@ -58,7 +58,7 @@ fn name(job: &str) -> JobName {
 }
 
 fn row(job: JobName, watermark: String) -> WatermarkRow {
-    WatermarkRow { job, watermark: Some(watermark), updated: None }
+    WatermarkRow { watermark: Some(watermark), ..WatermarkRow::none(job) }
 }
 
 fn reject(job: JobName, key: String) -> RejectRow {
@@ -138,12 +138,14 @@ impl Control for Scripted {
         self.hears(format!("watermark {job}"), row(job, "2026-03-29T01:00:00Z".to_owned()))
     }
 
-    fn set_watermark(&self, job: JobName, to: Mark) -> BoxFuture<'_, Answer<WatermarkRow>> {
-        self.hears(format!("set {job} {to}"), row(job, to.to_string()))
-    }
-
-    fn reset_watermark(&self, job: JobName) -> BoxFuture<'_, Answer<()>> {
-        self.hears(format!("reset {job}"), ())
+    fn set_watermark(&self, job: JobName, to: Option<Mark>) -> BoxFuture<'_, Answer<Moved>> {
+        let before = Some("17".to_owned());
+        match to {
+            Some(to) => {
+                self.hears(format!("set {job} {to}"), Moved { now: row(job, to.to_string()), before })
+            }
+            None => self.hears(format!("reset {job}"), Moved { now: WatermarkRow::none(job), before }),
+        }
     }
 
     fn rejects(&self, job: Option<JobName>, limit: usize) -> BoxFuture<'_, Answer<Vec<RejectRow>>> {
@@ -281,8 +283,9 @@ async fn every_command_arrives_over_the_control_socket_as_it_was_meant() {
     daemon.watermarks().await.unwrap();
     daemon.watermark("one-stocks").await.unwrap();
     let set = daemon.set_watermark("one-stocks", "2026-03-29T03:00:00.5+02:00").await.unwrap();
-    assert_eq!(set.watermark.as_deref(), Some("2026-03-29T01:00:00.500Z"));
-    daemon.reset_watermark("one-stocks").await.unwrap();
+    assert_eq!(set.now.watermark.as_deref(), Some("2026-03-29T01:00:00.500Z"));
+    let reset = daemon.reset_watermark("one-stocks").await.unwrap();
+    assert_eq!((reset.now.watermark, reset.before.as_deref()), (None, Some("17")));
     daemon.rejects(Some("one-stocks"), 10).await.unwrap();
     let key = "WAW1\u{1f}A/17?&=%";
     assert_eq!(daemon.reject("one-stocks", key).await.unwrap().key, key);
@@ -389,6 +392,9 @@ async fn the_socket_is_its_owners_and_replaces_a_stale_one() {
     assert!(matches!(nobody, ClientError::NoDaemon { .. }), "{nobody}");
     drop(bind_control(state.path()).unwrap());
     assert!(socket.exists(), "a daemon that was killed leaves its socket");
+    let half_made = state.path().join(".cAb3d");
+    std::fs::create_dir(&half_made).unwrap();
+    std::fs::write(half_made.join("s"), "killed while it was being made").unwrap();
     let nobody = ControlClient::connect(state.path()).await.unwrap_err();
     assert!(matches!(nobody, ClientError::NoDaemon { .. }), "{nobody}");
 

@@ -3,8 +3,8 @@
 use super::service;
 use crate::admin::Refusal;
 use crate::admin::control::{
-    Again, Answer, Condition, Control, Health, JobHealth, JobStatus, Readiness, RejectRow, ReloadHealth,
-    Reloaded, SlotRow, Triggered, Wait, WatermarkRow,
+    Again, Answer, Condition, Control, Health, JobHealth, JobStatus, Moved, Readiness, RejectRow,
+    ReloadHealth, Reloaded, SlotRow, Triggered, Wait, WatermarkRow, mark_text,
 };
 use crate::clock::SharedClock;
 use crate::connectors::Preview;
@@ -14,7 +14,7 @@ use crate::reload::{Reloader, Set};
 use crate::run::{Outcome, RunId, RunRecord, SlotRange};
 use crate::schedule;
 use crate::scheduler::{Jobs, SchedulerHandle, View};
-use crate::state::{Coordinator as _, JobView, StateError, Store, Watermark};
+use crate::state::{JobView, StateError, Store, Watermark};
 use crate::telemetry;
 use crate::transfer::Failure;
 use crate::watermark::Mark;
@@ -237,24 +237,11 @@ impl DaemonControl {
         job.trigger.timetable().map_or(self.reloader.set().settings.timezone, |timetable| timetable.zone())
     }
 
-    /// A watermark is not moved under a run's feet, and a job that reads no list by date has none.
-    async fn movable(&self, name: &JobName) -> Answer<()> {
-        if !keeps_watermark(&self.job(name)?) {
-            return Err(Refusal::BadRequest { message: format!("{name} keeps no watermark") });
-        }
-        let view = self.scheduler.view().await.unwrap_or_default();
-        if view.running.iter().any(|slot| slot.job == *name) {
-            let message = format!("{name} is running; wait for its end, or pause it first");
-            return Err(Refusal::Busy { message });
-        }
-        Ok(())
-    }
-
     async fn mark(&self, name: &JobName) -> Answer<WatermarkRow> {
-        let mark = self.store.watermark(name, ENTITY).await.map_err(internal)?;
-        Ok(mark.map_or(WatermarkRow { job: name.clone(), watermark: None, updated: None }, |mark| {
-            WatermarkRow::new(name.clone(), &mark)
-        }))
+        // Also one that was taken away, for what it was before.
+        let marks = self.store.watermarks(Some(name)).await.map_err(internal)?;
+        let mark = marks.into_iter().find(|(_, entity, _)| entity == ENTITY).map(|(_, _, mark)| mark);
+        Ok(mark.map_or(WatermarkRow::none(name.clone()), |mark| WatermarkRow::new(name.clone(), &mark)))
     }
 }
 
@@ -472,18 +459,18 @@ impl Control for DaemonControl {
         })
     }
 
-    fn set_watermark(&self, job: JobName, to: Mark) -> BoxFuture<'_, Answer<WatermarkRow>> {
+    fn set_watermark(&self, job: JobName, to: Option<Mark>) -> BoxFuture<'_, Answer<Moved>> {
         Box::pin(async move {
-            self.movable(&job).await?;
-            self.store.set_watermark(&job, ENTITY, to.to_value()).await.map_err(internal)?;
-            self.mark(&job).await
-        })
-    }
-
-    fn reset_watermark(&self, job: JobName) -> BoxFuture<'_, Answer<()>> {
-        Box::pin(async move {
-            self.movable(&job).await?;
-            self.store.reset_watermark(&job, ENTITY).await.map(drop).map_err(internal)
+            if !keeps_watermark(&self.job(&job)?) {
+                return Err(Refusal::BadRequest { message: format!("{job} keeps no watermark") });
+            }
+            let moved = self.store.set_watermark(&job, ENTITY, to.map(Mark::to_value)).await;
+            let before = moved.map_err(|error| match error {
+                StateError::Running { .. } => Refusal::Busy { message: error.to_string() },
+                error => internal(error),
+            })?;
+            let before = before.and_then(|mark| mark_text(&mark.value));
+            Ok(Moved { now: self.mark(&job).await?, before })
         })
     }
 

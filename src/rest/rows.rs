@@ -9,7 +9,7 @@ use super::said::{ERROR_FIELDS, error_in, shorten};
 use super::split::{SplitError, Splitter};
 use super::xml::read_xml;
 use crate::job::pull::XmlTypes;
-use crate::transfer::{Class, Failure};
+use crate::transfer::{self, Class, Failure};
 use crate::words::FieldPath;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -320,7 +320,7 @@ impl<R: BufRead> Walk<R> {
     fn whole(&mut self, node: &Node<'_>) -> Result<(), Stop> {
         let raw = self.json.value()?;
         let value: Value =
-            serde_json::from_str(raw.get()).map_err(|error| SplitError::Syntax(error.to_string()))?;
+            transfer::json(raw.get()).map_err(|error| SplitError::Syntax(error.to_string()))?;
         self.found.pick(node, value);
         Ok(())
     }

@@ -1,12 +1,13 @@
 //! The other end of the control socket, for the command line.
 
 use super::control::{
-    Again, JobStatus, Moved, Refusal, RejectRow, Reloaded, SlotRow, Triggered, Wait, WatermarkRow,
+    Again, JobStatus, Moved, PageRead, Refusal, RejectRow, Reloaded, SlotRow, Step, Triggered, Wait,
+    WatermarkRow,
 };
 use super::http::Dropped;
 use super::serve::CONTROL_SOCKET;
 use crate::connectors::Preview;
-use crate::run::RunRecord;
+use crate::run::{Counts, Outcome, RunRecord};
 use bytes::Bytes;
 use chrono::NaiveDate;
 use futures_util::{Stream, StreamExt as _};
@@ -99,6 +100,33 @@ impl ControlClient {
     /// `cadenced once --dry-run`; waits for the source to be read, however long it takes.
     pub async fn dry_run(&self, job: &str) -> Result<Preview, ClientError> {
         read(send(self.request(Method::GET, &format!("/jobs/{}/dry-run", escaped(job)))).await?).await
+    }
+
+    /// `cadenced backfill`; tells of each page, and gives how it ended, however long that takes. Dropped, it cuts the
+    /// backfill off.
+    pub async fn backfill(
+        &self,
+        job: &str,
+        since: &str,
+        until: &str,
+        mut on_page: impl FnMut(PageRead),
+    ) -> Result<(Outcome, Counts, Option<String>), ClientError> {
+        let path = format!("/jobs/{}/backfill", escaped(job));
+        let request = self.request(Method::POST, &path).query(&[("since", since), ("until", until)]);
+        let mut chunks = send(request).await?.bytes_stream();
+        let mut text = Vec::new();
+        while let Some(chunk) = chunks.next().await {
+            text.extend_from_slice(&chunk.map_err(broken)?);
+            while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = text.drain(..=end).collect();
+                let step = serde_json::from_slice(&line);
+                match step.map_err(|error| ClientError::Broken(error.to_string()))? {
+                    Step::Page(page) => on_page(page),
+                    Step::Ended { outcome, counts, message } => return Ok((outcome, counts, message)),
+                }
+            }
+        }
+        Err(ClientError::Broken("it broke off before the backfill had ended".to_owned()))
     }
 
     /// `cadenced pause`.

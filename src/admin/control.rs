@@ -2,9 +2,9 @@
 //! types are the wire format, the same for `/health`, `/api` and the command line; field names are the JSON keys.
 
 use crate::connectors::Preview;
-use crate::run::{Outcome, RunId, RunRecord};
+use crate::run::{Counts, Outcome, RunId, RunRecord};
 use crate::state;
-use crate::watermark::Mark;
+use crate::watermark::{Cursor, Mark, PageFacts};
 use crate::words::JobName;
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::future::BoxFuture;
@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use tokio::sync::mpsc::Receiver;
 
 /// What a control request gives: data, or why not.
 pub type Answer<T> = Result<T, Refusal>;
@@ -33,6 +34,9 @@ pub trait Control: Send + Sync + 'static {
     fn trigger(&self, job: JobName, again: Again, wait: Wait) -> BoxFuture<'_, Answer<Triggered>>;
     /// What a run of the job would do now. Sends nothing and writes nothing.
     fn dry_run(&self, job: JobName) -> BoxFuture<'_, Answer<Preview>>;
+    /// Reads a stretch of the past of a job again, `[since, until)`, beside its own runs. What it tells comes as it goes;
+    /// once nobody listens any more it is cut off, and the same stretch goes on there the next time.
+    fn backfill(&self, job: JobName, since: Cursor, until: Cursor) -> BoxFuture<'_, Answer<Receiver<Step>>>;
     /// Keeps a job from being started until it is resumed; survives a restart.
     fn pause(&self, job: JobName, reason: Option<String>) -> BoxFuture<'_, Answer<()>>;
     /// Takes a pause back.
@@ -230,6 +234,46 @@ pub struct Triggered {
     pub slot: DateTime<Utc>,
     /// The run as the ledger has it once it ended; `null` if the request did not wait.
     pub run: Option<RunRecord>,
+}
+
+/// What a backfill tells. Where a listener is slow, pages are left out; the end never is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// A page was read.
+    Page(PageRead),
+    /// It ended.
+    Ended {
+        /// How.
+        outcome: Outcome,
+        /// What it did.
+        counts: Counts,
+        /// What an operator should know.
+        message: Option<String>,
+    },
+}
+
+/// How far a backfill is in its pass: each pass reads the whole stretch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageRead {
+    /// Which page of the pass was read.
+    pub page: u64,
+    /// How many there are, where the platform says it.
+    pub pages: Option<u64>,
+    /// Rows of the pass read so far.
+    pub rows: u64,
+    /// How many there are, where the platform says it.
+    pub items: Option<u64>,
+}
+
+impl PageRead {
+    /// The next page is read: what it said, which it is, how many rows it has.
+    #[must_use]
+    pub fn then(self, facts: &PageFacts, page: u64, rows: u64) -> Self {
+        // The first page begins a pass anew.
+        let before = if page == 1 { 0 } else { self.rows };
+        Self { page, pages: facts.total_pages, rows: before + rows, items: facts.total_items }
+    }
 }
 
 /// What a reload did.

@@ -3,8 +3,8 @@
 use super::control::*;
 use super::{Access, CONTROL_SOCKET, ClientError, Control, ControlClient, bind_control, router, serve};
 use crate::connectors::Preview;
-use crate::run::RunRecord;
-use crate::watermark::Mark;
+use crate::run::{Counts, Outcome, RunRecord};
+use crate::watermark::{Cursor, Mark};
 use crate::words::JobName;
 use chrono::NaiveDate;
 use futures_util::future::BoxFuture;
@@ -16,7 +16,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 /// Writes down what it was asked for.
 pub(crate) struct Scripted {
@@ -136,6 +136,21 @@ impl Control for Scripted {
 
     fn watermark(&self, job: JobName) -> BoxFuture<'_, Answer<WatermarkRow>> {
         self.hears(format!("watermark {job}"), row(job, "2026-03-29T01:00:00Z".to_owned()))
+    }
+
+    fn backfill(
+        &self,
+        job: JobName,
+        since: Cursor,
+        until: Cursor,
+    ) -> BoxFuture<'_, Answer<mpsc::Receiver<Step>>> {
+        let (tell, steps) = mpsc::channel(4);
+        let page = PageRead { page: 1, pages: Some(2), rows: 100, items: None };
+        tell.try_send(Step::Page(page)).unwrap();
+        let counts = Counts { read: 150, ..Counts::default() };
+        let message = Some("said".to_owned());
+        tell.try_send(Step::Ended { outcome: Outcome::Partial, counts, message }).unwrap();
+        self.hears(format!("backfill {job} {} {}", Mark::At(since), Mark::At(until)), steps)
     }
 
     fn set_watermark(&self, job: JobName, to: Option<Mark>) -> BoxFuture<'_, Answer<Moved>> {
@@ -280,6 +295,13 @@ async fn every_command_arrives_over_the_control_socket_as_it_was_meant() {
     daemon.pause("one-stocks", None).await.unwrap();
     daemon.resume("one-stocks").await.unwrap();
     daemon.reload(Wait::No).await.unwrap();
+    let mut pages = Vec::new();
+    let (since, until) = ("2026-03-01T00:00:00+01:00", "2026-04-01T00:00:00Z");
+    let ended = daemon.backfill("one-stocks", since, until, |page| pages.push(page)).await.unwrap();
+    assert_eq!((ended.0, ended.1.read, ended.2.as_deref()), (Outcome::Partial, 150, Some("said")));
+    assert_eq!(pages, [PageRead { page: 1, pages: Some(2), rows: 100, items: None }]);
+    let backwards = daemon.backfill("one-stocks", until, since, |_| {}).await.unwrap_err();
+    assert!(backwards.to_string().contains("until must lie after since"), "{backwards}");
     daemon.watermarks().await.unwrap();
     daemon.watermark("one-stocks").await.unwrap();
     let set = daemon.set_watermark("one-stocks", "2026-03-29T03:00:00.5+02:00").await.unwrap();
@@ -305,6 +327,7 @@ async fn every_command_arrives_over_the_control_socket_as_it_was_meant() {
             "pause one-stocks None",
             "resume one-stocks",
             "reload",
+            "backfill one-stocks 2026-02-28T23:00:00Z 2026-04-01T00:00:00Z",
             "watermarks",
             "watermark one-stocks",
             "set one-stocks 2026-03-29T01:00:00.500Z",

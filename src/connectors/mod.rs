@@ -167,6 +167,7 @@ impl Connectors {
         backfill: Option<Backfill>,
     ) -> Result<Ends, Failure> {
         let client = self.client(&pull.from)?;
+        let client = if backfill.is_some() { client.at_half() } else { client.for_run() };
         let sink = SqlSink::new(self.database(&write.to)?, write);
         let witnesses = match &pull.each {
             Some(_) => {

@@ -41,6 +41,14 @@ const AUTH_AS_500: [&str; 3] =
 pub struct Client {
     shared: Arc<Shared>,
     sent: Arc<AtomicU64>,
+    share: Share,
+}
+
+/// How much of the quotas a handle may use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Share {
+    All,
+    Half,
 }
 
 #[derive(Debug)]
@@ -48,6 +56,8 @@ struct Shared {
     http: reqwest::Client,
     base: String,
     gate: Gate,
+    /// What handles that leave half of the quotas to others pass first.
+    half: Gate,
     session: Session,
     clock: SharedClock,
     max_body: u64,
@@ -139,22 +149,30 @@ impl Client {
             http = http.tls_certs_merge(certificates);
         }
         let http = http.build().map_err(|error| config(causes(error)))?;
+        let halves: Vec<_> = connection.quota.iter().map(|quota| quota.halved()).collect();
         let shared = Shared {
             http,
             base,
             gate: Gate::new(&connection.quota, connection.in_flight),
+            half: Gate::new(&halves, connection.in_flight / 2),
             session: Session::new(connection)?,
             clock,
             max_body: connection.max_body,
             backoff,
         };
-        Ok(Self { shared: Arc::new(shared), sent: Arc::default() })
+        Ok(Self { shared: Arc::new(shared), sent: Arc::default(), share: Share::All })
     }
 
     /// Another handle with a count of its own, for one run of a job.
     #[must_use]
     pub fn for_run(&self) -> Self {
-        Self { shared: Arc::clone(&self.shared), sent: Arc::default() }
+        Self { sent: Arc::default(), ..self.clone() }
+    }
+
+    /// Another handle that uses half of the quotas, all such handles together, and leaves the rest to others.
+    #[must_use]
+    pub fn at_half(&self) -> Self {
+        Self { share: Share::Half, ..self.clone() }
     }
 
     /// Requests sent through this handle and its clones: tries, logins and redirects.
@@ -379,7 +397,7 @@ impl Client {
         // Last, so that a connection's own headers win.
         let sending = sending.headers(proof.headers.clone());
 
-        let permit = self.enter(&shown).await?;
+        let permits = self.enter(&shown).await?;
         self.sent.fetch_add(1, Ordering::Relaxed);
         let sent = Instant::now();
         let response = sending.send().await.map_err(trouble)?;
@@ -388,7 +406,7 @@ impl Client {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let body = self.receive(response, &shown, &origin).await?;
-        permit.answered();
+        drop(permits);
         debug!(request = shown, status, took_ms = took.as_millis() as u64, bytes = body.len(), "answered");
 
         let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
@@ -410,8 +428,18 @@ impl Client {
     }
 
     /// Passes the gate, unless that takes longer than a run should hang: a daily quota may open tomorrow.
-    async fn enter(&self, shown: &str) -> Result<Permit, Trouble> {
-        let Shared { gate, backoff, .. } = &*self.shared;
+    async fn enter(&self, shown: &str) -> Result<Vec<Permit>, Trouble> {
+        let Shared { gate, half, .. } = &*self.shared;
+        let first = match self.share {
+            Share::All => None,
+            Share::Half => Some(self.pass(half, shown).await?),
+        };
+        let last = self.pass(gate, shown).await?;
+        Ok(first.into_iter().chain([last]).collect())
+    }
+
+    async fn pass(&self, gate: &Gate, shown: &str) -> Result<Permit, Trouble> {
+        let backoff = &self.shared.backoff;
         let wait = gate.wait();
         let entered = if wait > backoff.patience {
             None

@@ -5,7 +5,7 @@ use super::missing::Known;
 use super::{ENTITY, state};
 use crate::job::{Pull, Write};
 use crate::rest::{KEY_SEPARATOR, Witnesses};
-use crate::state::{Delivered, Doubtful, Settlement, Store, Token, Walk as Keep};
+use crate::state::{Delivered, Place, Settlement, Store, Token, Urgency, Walk as Keep};
 use crate::transfer::{Batch, Chunk, Class, Digest, Failure, Record, Rejected, Settled};
 use crate::words::JobName;
 use serde_json::value::RawValue;
@@ -24,6 +24,8 @@ pub(super) struct Deliveries {
     max_gone: f64,
     /// What has been settled of this page and is not written yet.
     settlement: Settlement,
+    /// Whether that may not wait for a flush to share.
+    is_urgent: bool,
     /// Records that were gone when they were followed up, and how many of them had been delivered.
     vanished: u64,
     lost: u64,
@@ -46,6 +48,7 @@ impl Deliveries {
             removes: write.on_gone.matters().then(|| pull.key_columns(&write.upsert_by).unwrap_or_default()),
             max_gone: pull.max_gone,
             settlement: Settlement::default(),
+            is_urgent: false,
             vanished: 0,
             lost: 0,
             witnesses,
@@ -92,8 +95,9 @@ impl Deliveries {
         Ok((before - records.len()) as u64)
     }
 
-    /// Remembers that a key thought missing is there.
+    /// Remembers that a key thought missing is there. It must be known before the next walk misses it again.
     pub(super) fn is_there(&mut self, record: &Record) {
+        self.is_urgent = true;
         self.settlement.entries.push((record.key.clone(), entry(record, Some(record.digest))));
     }
 
@@ -124,10 +128,8 @@ impl Deliveries {
     }
 
     pub(super) async fn doubt(&self, batch: &Batch) -> Result<(), Failure> {
-        // What is removed too: it may come back as it was before anybody wrote down that it is away.
-        let keys = batch.records.iter().chain(&batch.gone);
-        let keys = keys.map(|record| Doubtful { key: record.key.clone(), group: None }).collect();
-        self.store.doubt(self.job(), ENTITY, keys).await.map_err(state)
+        let keys = batch.records.iter().chain(&batch.gone).map(|record| record.key.clone()).collect();
+        self.store.doubt_known(self.job(), ENTITY, keys).await.map_err(state)
     }
 
     pub(super) fn settle(&mut self, batch: &Batch, settled: &Settled) {
@@ -150,6 +152,7 @@ impl Deliveries {
         let mut settlement = std::mem::take(&mut self.settlement);
         settlement.rejects.extend(rejected.iter().cloned());
         settlement.walk = walk;
+        settlement.urgency = if std::mem::take(&mut self.is_urgent) { Urgency::Now } else { Urgency::Soon };
         self.store.settle(self.job(), ENTITY, self.token.run, settlement).await.map_err(state)?;
         match self.witnesses.to_keep() {
             Some(kept) => self.store.put_blob(WITNESSES, self.job().as_str(), kept).await.map_err(state),
@@ -166,7 +169,7 @@ impl Deliveries {
             return Ok(Vec::new());
         }
         let mut gone = Vec::new();
-        let mut place = None;
+        let mut place = Place::default();
         while let Some(page) = self.known().scan(&mut place).await? {
             let mut settlement = Settlement::default();
             for (key, entry) in page.into_iter().filter(|(key, _)| !is_seen(key)) {

@@ -2,7 +2,7 @@
 //! above `max-gone` a run stops before anything is removed.
 
 use super::{ENTITY, state};
-use crate::state::{Delivered, Store};
+use crate::state::{Delivered, Place, Store};
 use crate::transfer::{Class, Failure};
 use crate::words::JobName;
 
@@ -17,20 +17,15 @@ pub(super) struct Known<'a> {
 
 impl Known<'_> {
     /// The next records after `place`, which moves on with them; nothing at the end.
-    pub(super) async fn scan(
-        &self,
-        place: &mut Option<String>,
-    ) -> Result<Option<Vec<(String, Delivered)>>, Failure> {
-        let page = self.store.scan(self.job, ENTITY, place.as_deref(), SCAN).await.map_err(state)?;
-        let Some((last, _)) = page.last() else { return Ok(None) };
-        *place = Some(last.clone());
-        Ok(Some(page))
+    pub(super) async fn scan(&self, place: &mut Place) -> Result<Option<Vec<(String, Delivered)>>, Failure> {
+        let page = self.store.scan(self.job, ENTITY, place, SCAN).await.map_err(state)?;
+        Ok((!page.is_empty()).then_some(page))
     }
 
     /// How many records there are that are not `seen`. Fails if they are more than this share of all.
     pub(super) async fn missing(&self, seen: impl Fn(&str) -> bool, max_gone: f64) -> Result<u64, Failure> {
         let (mut known, mut missing) = (0_u64, 0_u64);
-        let mut place = None;
+        let mut place = Place::default();
         while let Some(page) = self.scan(&mut place).await? {
             known += page.len() as u64;
             missing += page.iter().filter(|(key, _)| !seen(key)).count() as u64;
@@ -47,7 +42,7 @@ impl Known<'_> {
     pub(super) async fn may_go(&self, before: u64, now: u64, max_gone: f64) -> Result<(), Failure> {
         let gone = before + now;
         let mut known = before;
-        let mut place = None;
+        let mut place = Place::default();
         while gone > allowed(known, max_gone) {
             let Some(page) = self.scan(&mut place).await? else {
                 let which = format!("{gone} of {known} known records are gone when they are followed up");

@@ -1,10 +1,9 @@
 //! JSON values whose numbers stay the text they were sent as. The parser keeps every digit, but writes an exponent its own
 //! way: `1e2` and `1E2` would become `1e+2`, another content than the platform's.
 
-use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
+use super::each_field;
 use serde_json::value::RawValue;
 use serde_json::{Map, Number, Value};
-use std::fmt;
 
 /// The value of a JSON text.
 ///
@@ -23,7 +22,8 @@ pub fn json(text: &str) -> serde_json::Result<Value> {
 fn exact(text: &str) -> serde_json::Result<Value> {
     Ok(match text.trim_start().as_bytes().first() {
         Some(b'{') => {
-            let Fields(fields) = serde_json::from_str(text)?;
+            let mut fields = Vec::new();
+            each_field(text, |name, value| fields.push((name.into_owned(), value)))?;
             let fields = fields.into_iter().map(|(name, value)| Ok((name, exact(value.get())?)));
             Value::Object(fields.collect::<serde_json::Result<Map<String, Value>>>()?)
         }
@@ -36,31 +36,6 @@ fn exact(text: &str) -> serde_json::Result<Value> {
         Some(b'-' | b'0'..=b'9') => Value::Number(Number::from_string_unchecked(text.trim().to_owned())),
         _ => serde_json::from_str(text)?,
     })
-}
-
-/// The fields of an object, in their order.
-struct Fields<'a>(Vec<(String, &'a RawValue)>);
-
-impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Each;
-        impl<'de> Visitor<'de> for Each {
-            type Value = Vec<(String, &'de RawValue)>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut fields = Vec::new();
-                while let Some(field) = map.next_entry()? {
-                    fields.push(field);
-                }
-                Ok(fields)
-            }
-        }
-        deserializer.deserialize_map(Each).map(Self)
-    }
 }
 
 #[cfg(test)]

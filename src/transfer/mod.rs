@@ -4,8 +4,10 @@
 //! answered for them. At-least-once underneath, effectively once by key and content.
 
 mod exact;
+mod fields;
 
 pub use exact::json;
+pub use fields::each_field;
 
 use crate::job::Cursor;
 use crate::run::Counts;

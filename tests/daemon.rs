@@ -301,7 +301,7 @@ async fn watermarks_can_be_moved(site: &Site) {
     // What it was can be put back.
     let none = refused(&site.cadenced(&["watermark", "get", "b2market-orders"]));
     let before =
-        [format!("before: 2026-03-29T01:00:00Z, since "), format!("before: {}, since ", mark.trim())];
+        ["before: 2026-03-29T01:00:00Z, since ".to_owned(), format!("before: {}, since ", mark.trim())];
     assert!(before.iter().all(|before| none.contains(before)), "{none}");
     let misread = site.cadenced(&["watermark", "set", "b2market-orders", "yesterday"]);
     assert_eq!(misread.status.code(), Some(64));

@@ -1,6 +1,7 @@
 //! Whatever way a platform lists its records (numbered pages, links, offsets, feeds with follow-ups), a pull described in
 //! a file reads them all, notices when it can't, and never takes what it could not read for what is gone.
 
+mod echo;
 mod feeds;
 mod gone;
 mod pages;
@@ -31,6 +32,7 @@ use tokio::sync::watch;
 /// One request, as the platform sees it.
 #[derive(Debug, Clone)]
 struct Asked {
+    method: String,
     path: String,
     query: BTreeMap<String, String>,
 }
@@ -136,11 +138,22 @@ impl Scene {
         std::fs::write(file, text.replace(from, to)).unwrap();
     }
 
+    /// What is wrong with the configuration.
+    fn mistakes(&self) -> Vec<String> {
+        let file = self.dir.path().join("cadenced.toml");
+        let loaded = config::load(&Sources { file: Some(file), ..Sources::default() });
+        loaded.err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    }
+
     async fn run(&self) -> Ended {
+        self.run_job(&name()).await
+    }
+
+    async fn run_job(&self, job: &JobName) -> Ended {
         let loaded = self.loaded();
         let (_stop, stopped) = watch::channel(false);
         let clock = Arc::clone(&self.clock) as SharedClock;
-        daemon::once(&loaded, &loaded.jobs[&name()], clock, stopped).await.unwrap().ended
+        daemon::once(&loaded, &loaded.jobs[job], clock, stopped).await.unwrap().ended
     }
 
     async fn backfill(&self, since: &str, until: &str) -> Ended {
@@ -199,7 +212,7 @@ async fn respond(
     State((log, answering, clock, ahead)): State<(Log, Answering, SharedClock, Arc<AtomicI64>)>,
     request: Request,
 ) -> Response {
-    let asked = of_uri(request.uri());
+    let asked = of_request(request.method().as_str(), request.uri());
     log.lock().unwrap().push(asked.clone());
     let (status, body) = (answering.lock().unwrap())(&asked);
     let now = clock.now() + TimeDelta::seconds(ahead.load(Ordering::Relaxed));
@@ -208,8 +221,8 @@ async fn respond(
     (StatusCode::from_u16(status).unwrap(), headers, body.to_string()).into_response()
 }
 
-fn of_uri(uri: &Uri) -> Asked {
+fn of_request(method: &str, uri: &Uri) -> Asked {
     let address = reqwest::Url::parse(&format!("http://shop{uri}")).unwrap();
     let query = address.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
-    Asked { path: uri.path().to_owned(), query }
+    Asked { method: method.to_owned(), path: uri.path().to_owned(), query }
 }

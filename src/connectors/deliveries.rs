@@ -1,13 +1,15 @@
 //! What walks and feeds remember alike: per key the content last delivered, and what became of the records of the page
 //! at hand. All of a page goes to disk in one batch, after the ERP has committed the page.
 
+use super::echo::Echoes;
 use super::missing::Known;
 use super::{ENTITY, state};
+use crate::job::map::plain_text;
 use crate::job::{Pull, Write};
-use crate::rest::{KEY_SEPARATOR, Witnesses};
+use crate::rest::{KEY_SEPARATOR, Witnesses, fields_of};
 use crate::state::{Delivered, Place, Settlement, Store, Token, Urgency, Walk as Keep};
 use crate::transfer::{Batch, Chunk, Class, Digest, Failure, Record, Rejected, Settled};
-use crate::words::JobName;
+use crate::words::{FieldPath, JobName};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
@@ -31,6 +33,10 @@ pub(super) struct Deliveries {
     lost: u64,
     /// What follow-ups found, kept for the next runs.
     witnesses: Witnesses,
+    skip_when: Vec<(FieldPath, Vec<String>)>,
+    echoes: Option<Echoes>,
+    /// By key, what stands for the content last sent when a record of this page was looked at.
+    sent: HashMap<String, u64>,
 }
 
 /// A key as eight bytes: a million of them are kept while a list is walked.
@@ -42,6 +48,7 @@ pub(super) fn hash(key: &str) -> u64 {
 
 impl Deliveries {
     pub(super) fn new(store: Store, token: Token, pull: &Pull, write: &Write, witnesses: Witnesses) -> Self {
+        let echoes = pull.echo.clone().map(|push| Echoes { store: store.clone(), push });
         Self {
             store,
             token,
@@ -52,6 +59,9 @@ impl Deliveries {
             vanished: 0,
             lost: 0,
             witnesses,
+            skip_when: pull.skip_when.clone(),
+            echoes,
+            sent: HashMap::new(),
         }
     }
 
@@ -86,7 +96,8 @@ impl Deliveries {
             let known = known.next().flatten();
             let same = known.as_ref().is_some_and(|known| known.digest == Some(record.digest));
             if same {
-                seen.push((record.key.clone(), entry(record, Some(record.digest))));
+                let walk = known.map_or(0, |known| known.walk);
+                seen.push((record.key.clone(), Delivered { walk, ..entry(record, Some(record.digest)) }));
             }
             !same
         });
@@ -95,10 +106,51 @@ impl Deliveries {
         Ok((before - records.len()) as u64)
     }
 
+    /// Takes out what is not to be delivered although it is new: echoes of a push, and what `skip-when` names; gives how
+    /// many those were. Whoever completes records asks again then.
+    pub(super) async fn drop_unwanted(&mut self, records: &mut Vec<Record>) -> Result<u64, Failure> {
+        let before = records.len();
+        if !self.skip_when.is_empty() {
+            records.retain(|record| !self.is_skipped(record));
+        }
+        if let Some(echoes) = self.echoes.as_ref().filter(|_| !records.is_empty()) {
+            let known = self.recall(records).await?;
+            let mut heard = echoes.hear(records, &known).await?.into_iter();
+            let mut dropped = Vec::new();
+            records.retain(|record| {
+                let Some(heard) = heard.next() else { return true };
+                self.sent.insert(record.key.clone(), heard.sent);
+                if heard.is_echo {
+                    dropped.push(record.clone());
+                }
+                !heard.is_echo
+            });
+            // The ERP has this content: whatever else comes from now on is news.
+            for record in dropped {
+                self.settlement.entries.push((record.key.clone(), self.entry(&record, Some(record.digest))));
+            }
+        }
+        Ok((before - records.len()) as u64)
+    }
+
+    fn is_skipped(&self, record: &Record) -> bool {
+        let paths: Vec<FieldPath> = self.skip_when.iter().map(|(path, _)| path.clone()).collect();
+        let values = fields_of(&record.content, &paths);
+        self.skip_when.iter().zip(values).all(|((_, texts), value)| {
+            value.is_some_and(|value| !value.is_null() && texts.contains(&plain_text(&value)))
+        })
+    }
+
+    fn entry(&self, record: &Record, digest: Option<Digest>) -> Delivered {
+        let walk = self.sent.get(&record.key).copied().unwrap_or(0);
+        Delivered { digest, cursor: record.cursor, walk, absent: false, group: None }
+    }
+
     /// Remembers that a key thought missing is there. It must be known before the next walk misses it again.
-    pub(super) fn is_there(&mut self, record: &Record) {
+    pub(super) fn is_there(&mut self, record: &Record, known: Delivered) {
         self.is_urgent = true;
-        self.settlement.entries.push((record.key.clone(), entry(record, Some(record.digest))));
+        let entry = Delivered { walk: known.walk, ..entry(record, Some(record.digest)) };
+        self.settlement.entries.push((record.key.clone(), entry));
     }
 
     /// Records that vanished between the list and their follow-up are removed from the ERP, or forgotten.
@@ -137,9 +189,9 @@ impl Deliveries {
         for record in &batch.records {
             // Without a digest a refused record counts as never delivered.
             if refused.contains(record.key.as_str()) {
-                self.settlement.noted.push((record.key.clone(), entry(record, None)));
+                self.settlement.noted.push((record.key.clone(), self.entry(record, None)));
             } else {
-                self.settlement.entries.push((record.key.clone(), entry(record, Some(record.digest))));
+                self.settlement.entries.push((record.key.clone(), self.entry(record, Some(record.digest))));
             }
         }
         let gone = batch.gone.iter().map(|record| record.key.clone());
@@ -150,6 +202,7 @@ impl Deliveries {
     /// Writes down what was settled, these rejects, and how far the walk is.
     pub(super) async fn write(&mut self, rejected: &[Rejected], walk: Keep) -> Result<(), Failure> {
         let mut settlement = std::mem::take(&mut self.settlement);
+        self.sent.clear();
         settlement.rejects.extend(rejected.iter().cloned());
         settlement.walk = walk;
         settlement.urgency = if std::mem::take(&mut self.is_urgent) { Urgency::Now } else { Urgency::Soon };

@@ -37,7 +37,8 @@ impl Checkpoint for FeedCheckpoint {
             if self.follows {
                 return Ok(repeated);
             }
-            Ok(repeated + self.deliveries.drop_unchanged(&mut chunk.records).await?)
+            let unchanged = self.deliveries.drop_unchanged(&mut chunk.records).await?;
+            Ok(repeated + unchanged + self.deliveries.drop_unwanted(&mut chunk.records).await?)
         })
     }
 
@@ -47,7 +48,8 @@ impl Checkpoint for FeedCheckpoint {
                 return Ok(0);
             }
             self.deliveries.vanished(chunk).await?;
-            self.deliveries.drop_unchanged(&mut chunk.records).await
+            let unchanged = self.deliveries.drop_unchanged(&mut chunk.records).await?;
+            Ok(unchanged + self.deliveries.drop_unwanted(&mut chunk.records).await?)
         })
     }
 

@@ -2,6 +2,7 @@
 //! that use them, so that their quotas, logins and pools are shared too.
 
 mod deliveries;
+mod echo;
 mod feed;
 mod missing;
 mod preview;

@@ -1,37 +1,35 @@
 //! The daemon as the control API sees it: answers from the state, the scheduler and the set that serves.
 
-use super::once::backfill_beside;
-use super::{Once, service};
+use super::backfill::Backfills;
+use super::service;
 use crate::admin::Refusal;
 use crate::admin::control::{
-    Again, Answer, Condition, Control, Health, JobHealth, JobStatus, Moved, PageRead, Readiness, RejectRow,
+    Again, Answer, Condition, Control, Health, JobHealth, JobStatus, Moved, Readiness, RejectRow,
     ReloadHealth, Reloaded, SlotRow, Step, Triggered, Wait, WatermarkRow, mark_text,
 };
 use crate::clock::SharedClock;
-use crate::connectors::{Backfill, Preview};
+use crate::connectors::Preview;
 use crate::job::{Job, Work};
 use crate::planner;
 use crate::reload::{Reloader, Set};
-use crate::rest::Watch;
-use crate::run::{Counts, Outcome, RunId, RunRecord, SlotRange};
-use crate::runner::Ended;
+use crate::run::{Outcome, RunId, RunRecord, SlotRange};
 use crate::schedule;
 use crate::scheduler::{Jobs, SchedulerHandle, View};
 use crate::state::{JobView, StateError, Store, Watermark};
 use crate::telemetry;
 use crate::transfer::Failure;
-use crate::watermark::{Cursor, Mark, PageFacts};
+use crate::watermark::{Cursor, Mark};
 use crate::words::JobName;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use futures_util::future::BoxFuture;
 use metrics::gauge;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use tokio::sync::{mpsc, watch};
+use std::sync::{Arc, Weak};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 /// What a job reads, where it reads one thing.
@@ -40,9 +38,6 @@ const ENTITY: &str = "";
 const FAILING_AFTER: u32 = 3;
 /// As many slots still to come are shown of a day: a job due every second has 86,400.
 const UPCOMING: usize = 2_000;
-
-/// Pages of a backfill that wait to be told.
-const STEPS: usize = 64;
 
 const STARTING: u8 = 0;
 const READY: u8 = 1;
@@ -56,24 +51,9 @@ pub(super) struct DaemonControl {
     clock: SharedClock,
     started: Instant,
     stage: AtomicU8,
-    /// Tells backfills to stop.
-    stops: watch::Sender<bool>,
-    /// The jobs that are being backfilled.
-    backfills: Arc<Mutex<BTreeSet<JobName>>>,
+    backfills: Backfills,
     /// For what goes on after its request was answered.
     me: Weak<Self>,
-}
-
-/// A job's place among those that are being backfilled.
-struct Backfilled {
-    jobs: Arc<Mutex<BTreeSet<JobName>>>,
-    job: JobName,
-}
-
-impl Drop for Backfilled {
-    fn drop(&mut self) {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.job);
-    }
 }
 
 impl DaemonControl {
@@ -84,10 +64,10 @@ impl DaemonControl {
         clock: SharedClock,
     ) -> Arc<Self> {
         let (started, stage) = (Instant::now(), AtomicU8::new(STARTING));
-        let (stops, backfills) = (watch::Sender::new(false), Arc::default());
+        let backfills = Backfills::new(store.clone());
         Arc::new_cyclic(|me| {
             let me = me.clone();
-            Self { store, scheduler, reloader, clock, started, stage, stops, backfills, me }
+            Self { store, scheduler, reloader, clock, started, stage, backfills, me }
         })
     }
 
@@ -97,7 +77,7 @@ impl DaemonControl {
 
     pub(super) fn draining(&self) {
         self.stage.store(DRAINING, Ordering::Relaxed);
-        self.stops.send_replace(true);
+        self.backfills.stop();
     }
 
     /// Reads the configuration again and tells the service manager about it.
@@ -208,61 +188,6 @@ impl DaemonControl {
             planner::Refusal::Stopping => Refusal::Unavailable { message: refusal.to_string() },
             _ => Refusal::Busy { message: refusal.to_string() },
         }
-    }
-
-    fn start_backfill(&self, name: JobName, since: Cursor, until: Cursor) -> Answer<mpsc::Receiver<Step>> {
-        self.not_draining()?;
-        let job = self.job(&name)?;
-        if !matches!(&job.work, Work::Pull(pull, _) if pull.changed().is_some()) {
-            let message = format!("{name} has no past to fill in: it does not pull by the time of change");
-            return Err(Refusal::BadRequest { message });
-        }
-        if !self.backfills.lock().unwrap_or_else(PoisonError::into_inner).insert(name.clone()) {
-            return Err(Refusal::Busy { message: format!("{name} is being backfilled already") });
-        }
-        let place = Backfilled { jobs: Arc::clone(&self.backfills), job: name };
-        let (tell, steps) = mpsc::channel(STEPS);
-        let progress = Mutex::new(PageRead::default());
-        let pages = tell.clone();
-        let on_page: Watch = Arc::new(move |facts: &PageFacts, page, rows| {
-            let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
-            *progress = progress.then(facts, page, rows);
-            // A slow listener misses some; each says all that is to say.
-            pages.try_send(Step::Page(*progress)).unwrap_or_default();
-        });
-        let backfill = Backfill { since, until, watch: Some(on_page) };
-        let (store, connectors, now) = (self.store.clone(), self.reloader.connectors(), self.clock.now());
-        let mut draining = self.stops.subscribe();
-        tokio::spawn(async move {
-            let (stop, stopped) = watch::channel(false);
-            let run = backfill_beside(&store, connectors, &job, backfill, now, stopped);
-            tokio::pin!(run);
-            let ended = tokio::select! {
-                ended = &mut run => ended,
-                () = async {
-                    tokio::select! {
-                        () = tell.closed() => {}
-                        changed = draining.wait_for(|stop| *stop) => drop(changed),
-                    }
-                } => {
-                    stop.send_replace(true);
-                    run.await
-                }
-            };
-            let step = match ended {
-                Ok(Once { ended: Ended { outcome, counts, message }, .. }) => {
-                    Step::Ended { outcome, counts, message }
-                }
-                Err(error) => {
-                    let (outcome, counts) = (Outcome::Failed, Counts::default());
-                    Step::Ended { outcome, counts, message: Some(error.to_string()) }
-                }
-            };
-            drop(place);
-            // Nobody may be listening any more; the ledger says how it ended.
-            tell.send(step).await.unwrap_or_default();
-        });
-        Ok(steps)
     }
 
     async fn slots_of(&self, name: JobName, date: Option<NaiveDate>) -> Answer<Vec<SlotRow>> {
@@ -499,7 +424,11 @@ impl Control for DaemonControl {
         since: Cursor,
         until: Cursor,
     ) -> BoxFuture<'_, Answer<mpsc::Receiver<Step>>> {
-        Box::pin(async move { self.start_backfill(job, since, until) })
+        Box::pin(async move {
+            self.not_draining()?;
+            let (job, connectors) = (self.job(&job)?, self.reloader.connectors());
+            self.backfills.start(job, connectors, since, until, self.clock.now())
+        })
     }
 
     fn pause(&self, job: JobName, reason: Option<String>) -> BoxFuture<'_, Answer<()>> {

@@ -23,3 +23,4 @@ pub use client::{Client, Shown};
 pub use pull::{KEY_SEPARATOR, PullSource, Reader, SharedWalk, Watch, Witnesses, waiting_row, walk_rules};
 pub use push::RestSink;
 pub use request::{Answer, BadPath, Body, Request, expand_path};
+pub use rows::fields_of;

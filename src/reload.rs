@@ -127,9 +127,9 @@ impl Reloader {
         warnings.extend(needs_restart(&old.settings, &loaded.settings));
         let budgets = budgets_that_will_not_last(&self.store, &loaded, self.clock.now()).await;
         warnings.extend(budgets.map_err(|error| vec![error.to_string()])?);
-        // The connections go first: a run of the new set must not start over the old ones.
-        self.runner.swap(Arc::new(connectors));
-        self.scheduler.replace(loaded.jobs.clone(), facts).await;
+        let runner = Arc::clone(&self.runner);
+        let swap = move || runner.swap(Arc::new(connectors));
+        self.scheduler.replace(loaded.jobs.clone(), facts, swap).await;
         let jobs = loaded.jobs.len();
         let settings = Settings { timezone: loaded.settings.timezone, ..old.settings.clone() };
         self.keep(Set { settings, jobs: loaded.jobs, refused: Vec::new() });

@@ -15,7 +15,7 @@ use crate::words::JobName;
 use chrono::{DateTime, TimeDelta, Utc};
 use metrics::{counter, histogram};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
@@ -29,14 +29,19 @@ const COMMANDS: usize = 64;
 const LAST_CALL: Duration = Duration::from_secs(3);
 
 /// What can be asked of a running scheduler.
-#[derive(Debug)]
 enum Command {
     Trigger { job: JobName, again: bool, reply: oneshot::Sender<Result<Triggered, Refusal>> },
     Pause { job: JobName, reason: String, reply: oneshot::Sender<()> },
     Resume { job: JobName, reply: oneshot::Sender<()> },
-    Replace { jobs: Jobs, facts: BTreeMap<JobName, JobFacts>, reply: oneshot::Sender<()> },
+    Replace { jobs: Jobs, facts: BTreeMap<JobName, JobFacts>, with: Swap, reply: oneshot::Sender<()> },
     View { reply: oneshot::Sender<View> },
 }
+
+/// What is swapped at the same moment as the jobs: their connections.
+type Swap = Box<dyn FnOnce() + Send>;
+/// Runs begin under this lock, each with its job as it is then, so that none begins with the jobs of one set and the
+/// connections of another.
+type Serving = Arc<RwLock<BTreeMap<JobName, Arc<Job>>>>;
 
 /// The jobs by name.
 pub type Jobs = BTreeMap<JobName, Job>;
@@ -84,9 +89,16 @@ impl SchedulerHandle {
         self.ask(|reply| Command::Resume { job, reply }).await.unwrap_or_default();
     }
 
-    /// Swaps the set of jobs; `facts` are those of jobs that were not in the old set.
-    pub async fn replace(&self, jobs: Jobs, facts: BTreeMap<JobName, JobFacts>) {
-        self.ask(|reply| Command::Replace { jobs, facts, reply }).await.unwrap_or_default();
+    /// Swaps the set of jobs, and with it whatever `with` swaps: no run begins in between. `facts` are those of jobs
+    /// that were not in the old set.
+    pub async fn replace(
+        &self,
+        jobs: Jobs,
+        facts: BTreeMap<JobName, JobFacts>,
+        with: impl FnOnce() + Send + 'static,
+    ) {
+        let with = Box::new(with);
+        self.ask(|reply| Command::Replace { jobs, facts, with, reply }).await.unwrap_or_default();
     }
 
     /// What the scheduler knows right now; nothing once it has stopped.
@@ -104,7 +116,7 @@ impl SchedulerHandle {
 /// Waits, claims, starts, joins.
 pub struct Scheduler {
     planner: Planner,
-    jobs: BTreeMap<JobName, Arc<Job>>,
+    jobs: Serving,
     coordinator: Arc<dyn Coordinator>,
     perform: Arc<dyn Perform>,
     clock: SharedClock,
@@ -135,7 +147,7 @@ impl Scheduler {
         let (planner, plan) = Planner::start(jobs, facts, clock.now());
         let mut scheduler = Self {
             planner,
-            jobs: shared(jobs),
+            jobs: Arc::new(RwLock::new(shared(jobs))),
             coordinator,
             perform,
             clock,
@@ -248,7 +260,10 @@ impl Scheduler {
             self.planner.hold(now);
         } else {
             let closed = |(name, job): (&JobName, &Arc<Job>)| Some((name.clone(), self.perform.closed(job)?));
-            self.planner.close(&self.jobs.iter().filter_map(closed).collect());
+            let serving = self.jobs.read().unwrap_or_else(PoisonError::into_inner);
+            let closed = serving.iter().filter_map(closed).collect();
+            drop(serving);
+            self.planner.close(&closed);
             let plan = self.planner.on_timer(now);
             self.take(plan);
         }
@@ -330,7 +345,7 @@ impl Scheduler {
                 return;
             }
         };
-        let Some(job) = self.jobs.get(&token.slot.job).cloned() else {
+        let Some(job) = self.job(&token.slot.job) else {
             // Removed between the plan and the claim: its slot is closed, not forgotten.
             self.ended(vec![(token, Ended::interrupted("the job was removed"))]);
             return;
@@ -343,7 +358,7 @@ impl Scheduler {
             (Cause::Due, Some(timetable)) => splay_of(job.name.as_str(), timetable.spec().splay),
             _ => Duration::ZERO,
         };
-        let perform = Arc::clone(&self.perform);
+        let (perform, jobs) = (Arc::clone(&self.perform), Arc::clone(&self.jobs));
         let claimed = token.clone();
         let mut stop = self.stop_runs.subscribe();
         let run = async move {
@@ -357,7 +372,16 @@ impl Scheduler {
                     }
                 }
             }
-            perform.perform(job, claimed, stop).await
+            // A reload may have come since the claim: what serves now is what runs.
+            let run = {
+                let jobs = jobs.read().unwrap_or_else(PoisonError::into_inner);
+                let job = jobs.get(&claimed.slot.job);
+                job.map(|job| perform.perform(Arc::clone(job), claimed, stop))
+            };
+            match run {
+                Some(run) => run.await,
+                None => Ended::interrupted("the job was removed before its run had begun"),
+            }
         };
         let task = {
             let token = token.clone();
@@ -366,11 +390,15 @@ impl Scheduler {
         self.tasks.insert(task.id(), token);
     }
 
+    fn job(&self, name: &JobName) -> Option<Arc<Job>> {
+        self.jobs.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
     /// A slot of an earlier process stands on the second that a person asked for: the run takes the next one.
     fn trigger_later(&mut self, job: &JobName, waiter: Option<Waiter>, now: DateTime<Utc>) {
-        let Some(job) = self.jobs.get(job) else { return };
+        let Some(job) = self.job(job) else { return };
         // Whether it may run again was decided when it was asked for.
-        if let Ok((slot, plan)) = self.planner.trigger(job, true, now) {
+        if let Ok((slot, plan)) = self.planner.trigger(&job, true, now) {
             self.waiters.extend(waiter.map(|waiter| (slot, waiter)));
             self.take(plan);
         }
@@ -418,9 +446,9 @@ impl Scheduler {
         // Who asked may have gone away meanwhile; the command holds all the same.
         match command {
             Command::Trigger { job, again, reply } => {
-                let triggered = match self.jobs.get(&job) {
+                let triggered = match self.job(&job) {
                     None => Err(Refusal::Unknown(job)),
-                    Some(job) => self.planner.trigger(job, again, now),
+                    Some(job) => self.planner.trigger(&job, again, now),
                 };
                 let answer = triggered.map(|(slot, plan)| {
                     let (sender, ended) = oneshot::channel();
@@ -440,15 +468,19 @@ impl Scheduler {
                 self.take(plan);
                 reply.send(()).unwrap_or_default();
             }
-            Command::Replace { jobs, facts, reply } => {
+            Command::Replace { jobs, facts, with, reply } => {
                 let plan = self.planner.replace(&jobs, &facts, now);
-                self.jobs = shared(&jobs);
+                {
+                    let mut serving = self.jobs.write().unwrap_or_else(PoisonError::into_inner);
+                    *serving = shared(&jobs);
+                    with();
+                }
                 self.take(plan);
                 reply.send(()).unwrap_or_default();
             }
             Command::View { reply } => {
-                let next =
-                    self.jobs.keys().filter_map(|job| Some((job.clone(), self.planner.next_slot(job)?)));
+                let serving = self.jobs.read().unwrap_or_else(PoisonError::into_inner);
+                let next = serving.keys().filter_map(|job| Some((job.clone(), self.planner.next_slot(job)?)));
                 let view = View {
                     next: next.collect(),
                     running: self.planner.running().collect(),

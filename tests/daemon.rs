@@ -296,8 +296,13 @@ async fn watermarks_can_be_moved(site: &Site) {
     assert_eq!(json(&list)["watermark"], mark.trim());
     site.printed(&["watermark", "set", "b2market-orders", "2026-03-29T03:00:00+02:00"]);
     assert_eq!(site.printed(&["watermark", "get", "b2market-orders"]), "2026-03-29T01:00:00Z\n");
-    site.printed(&["watermark", "reset", "b2market-orders"]);
-    refused(&site.cadenced(&["watermark", "get", "b2market-orders"]));
+    let reset = site.cadenced(&["watermark", "reset", "b2market-orders"]);
+    assert!(stderr(&reset).contains("it was 2026-03-29T01:00:00Z"), "{reset:?}");
+    // What it was can be put back.
+    let none = refused(&site.cadenced(&["watermark", "get", "b2market-orders"]));
+    let before =
+        ["before: 2026-03-29T01:00:00Z, since ".to_owned(), format!("before: {}, since ", mark.trim())];
+    assert!(before.iter().all(|before| none.contains(before)), "{none}");
     let misread = site.cadenced(&["watermark", "set", "b2market-orders", "yesterday"]);
     assert_eq!(misread.status.code(), Some(64));
     let unknown = site.cadenced(&["watermark", "set", "b2market-order", "2026-03-29T03:00:00Z"]);
@@ -400,4 +405,59 @@ async fn a_single_run_needs_no_daemon_and_its_exit_code_tells_its_outcome() {
     assert_eq!(said.matches("401: simulated failure").count(), 1, "a failure is told once: {said}");
     let unconfigured = refused(&site.cadenced(&["once", "one-orders"]));
     assert!(unconfigured.contains("its ends are still to be configured"), "{unconfigured}");
+}
+
+#[tokio::test]
+async fn a_backfill_goes_on_beside_the_jobs_own_runs() {
+    const JOB: &str = "b2market-orders";
+    const STRETCH: [&str; 2] = ["2000-01-01T00:00:00+01:00", "2100-01-01T00:00:00Z"];
+    let site = Site::quiet().await;
+    site.b2market.seed(250);
+    let daemon = site.service();
+    site.printed(&["once", JOB]);
+    let mark = site.printed(&["watermark", "get", JOB]);
+    let said = site.printed(&["backfill", JOB, "--since", STRETCH[0], "--until", STRETCH[1]]);
+    assert!(said.starts_with("b2market-orders: ok: 250 read"), "{said}");
+    assert_eq!(site.printed(&["watermark", "get", JOB]), mark);
+
+    let control = site.control().await;
+    let backfill = || {
+        let control = control.clone();
+        tokio::spawn(async move { control.backfill(JOB, STRETCH[0], STRETCH[1], |_| {}).await })
+    };
+    // A run of the job comes between two of its pages.
+    let hold = site.b2market.wire.hold_next("/Order/");
+    let filling = backfill();
+    hold.reached().await;
+    let second = control.backfill(JOB, STRETCH[0], STRETCH[1], |_| {}).await.unwrap_err();
+    assert!(second.to_string().contains("is being backfilled already"), "{second}");
+    let live = control.trigger(JOB, Again::No, Wait::No).await.unwrap();
+    let before = site.b2market.wire.count();
+    hold.release();
+    let (outcome, counts, _) = filling.await.unwrap().unwrap();
+    assert_eq!((outcome, counts.read, counts.pages), (Outcome::Ok, 250, 3));
+    assert!(site.b2market.wire.count() > before + 2, "both have asked");
+    let ended = async || {
+        loop {
+            let runs = control.history(Some(JOB), 10).await.unwrap();
+            if runs.iter().all(|run| run.outcome.is_some()) {
+                return runs;
+            }
+        }
+    };
+    let runs = ended().await;
+    assert!(runs.iter().any(|run| run.slot.at == live.slot && run.outcome == Some(Outcome::Ok)));
+
+    // Once nobody listens it ends, and the next one goes on where it was.
+    let hold = site.b2market.wire.hold_next("/Order/updatedFrom");
+    let filling = backfill();
+    hold.reached().await;
+    filling.abort();
+    assert!(filling.await.unwrap_err().is_cancelled());
+    let runs = ended().await;
+    hold.release();
+    assert_eq!(runs[0].outcome, Some(Outcome::Interrupted));
+    let said = site.printed(&["backfill", JOB, "--since", STRETCH[0], "--until", STRETCH[1]]);
+    assert!(said.starts_with("b2market-orders: ok: "), "{said}");
+    drop(daemon);
 }

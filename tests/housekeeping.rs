@@ -14,7 +14,6 @@ use cadenced::state::{
 use cadenced::transfer::Digest;
 use cadenced::words::JobName;
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -135,7 +134,7 @@ async fn digests_go_once_no_pull_asks_for_their_records_again() {
         0,
         "without a watermark everything is asked for again"
     );
-    site.store.set_watermark(&job(), "", Value::from(mark.timestamp_millis())).await.unwrap();
+    site.store.set_watermark(&job(), "", Some(mark.timestamp_millis().into())).await.unwrap();
     assert_eq!(desk.perform(Chore::Digests).await.unwrap(), 1_489);
     let left = site.store.scan(&job(), "", &mut Place::default(), 100).await.unwrap();
     let left: Vec<_> = left.into_iter().map(|(key, _)| key).collect();

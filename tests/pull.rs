@@ -187,7 +187,8 @@ async fn an_order_from_the_future_is_delivered_and_does_not_drag_the_watermark()
 async fn decimals_arrive_digit_for_digit() {
     let site = Site::quiet().await;
     let at = site.b2market.wire.clock().now() - TimeDelta::hours(1);
-    let amounts = ["10.10", "0.1000000000000000055511151231257827", "12345678901234567890.01", "-0.00"];
+    let amounts =
+        ["1e2", "2E-7", "10.10", "0.1000000000000000055511151231257827", "12345678901234567890.01", "-0.00"];
     for (id, amount) in amounts.iter().enumerate() {
         let row = format!(r#"{{"id":"{id}","totalAmount":{amount},"updatedAt":"2026-01-01 00:00:00"}}"#);
         site.b2market.insert_raw(at, &row);

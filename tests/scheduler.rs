@@ -53,6 +53,7 @@ enum Act {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Begun {
     slot: Slot,
+    summary: String,
     after: Duration,
     /// How many batches the ledger had by then.
     batches: usize,
@@ -69,7 +70,8 @@ struct Script {
 impl Perform for Script {
     fn perform(&self, job: Arc<Job>, token: Token, mut stop: Stop) -> BoxFuture<'static, Ended> {
         let batches = self.ledger.as_ref().map_or(0, |ledger| ledger.batches().len());
-        let begun = Begun { slot: token.slot.clone(), after: self.since.elapsed(), batches };
+        let summary = job.summary.clone();
+        let begun = Begun { slot: token.slot.clone(), summary, after: self.since.elapsed(), batches };
         self.begun.lock().unwrap().push(begun);
         let act = self.acts.lock().unwrap().get_mut(job.name.as_str()).and_then(VecDeque::pop_front);
         let act = act.unwrap_or(Act::Take(Duration::ZERO, Outcome::Ok));
@@ -289,6 +291,32 @@ async fn a_failed_run_is_tried_again_and_a_child_follows() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_run_that_begins_after_a_reload_is_one_of_the_new_set() {
+    let splayed = |name: &str, summary: &str| {
+        let mut spec = Timetable::cron("0 * * * * *", chrono_tz::UTC).unwrap().spec().clone();
+        spec.splay = 20 * SECOND;
+        let mut job = cron(name, "0 * * * * *");
+        job.trigger = Trigger::Timetable(Timetable::new(spec).unwrap());
+        job.summary = summary.to_owned();
+        job
+    };
+    let site = Site::start("09:59:50", &[splayed("a", "old"), splayed("b", "old")], &[]);
+    site.until("10:00").await;
+    assert_eq!(site.handle.view().await.unwrap().running.len(), 2, "claimed, and not begun yet");
+    let swapped = Arc::new(Mutex::new(false));
+    let swap = Arc::clone(&swapped);
+    let with = move || *swap.lock().unwrap() = true;
+    site.handle.replace(by_name(&[splayed("a", "new")]), site.ledger.books().facts(), with).await;
+    assert!(*swapped.lock().unwrap());
+    site.until("10:00:30").await;
+    let begun = site.script.begun.lock().unwrap().clone();
+    let begun: Vec<_> = begun.iter().map(|begun| (begun.slot.job.as_str(), begun.summary.as_str())).collect();
+    assert_eq!(begun, [("a", "new")]);
+    assert_eq!(site.outcome("a", "10:00"), Some(Outcome::Ok));
+    assert_eq!(site.outcome("b", "10:00"), Some(Outcome::Interrupted));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_splay_delays_the_start_and_not_the_slot() {
     let mut spec = Timetable::cron("0 * * * * *", chrono_tz::UTC).unwrap().spec().clone();
     spec.splay = 20 * SECOND;
@@ -357,7 +385,7 @@ async fn people_trigger_pause_resume_and_replace() {
     site.until("10:01").await;
     assert_eq!(site.outcome("a", "10:01"), Some(Outcome::Ok));
     let facts: BTreeMap<_, JobFacts> = site.ledger.books().facts();
-    site.handle.replace(by_name(&[cron("b", "0 * * * * *")]), facts).await;
+    site.handle.replace(by_name(&[cron("b", "0 * * * * *")]), facts, || {}).await;
     let view = site.handle.view().await.unwrap();
     assert_eq!(view.next.into_iter().collect::<Vec<_>>(), [(name("b"), at("10:02"))]);
 }

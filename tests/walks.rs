@@ -1,6 +1,7 @@
 //! Whatever way a platform lists its records (numbered pages, links, offsets, feeds with follow-ups), a pull described in
 //! a file reads them all, notices when it can't, and never takes what it could not read for what is gone.
 
+mod echo;
 mod feeds;
 mod gone;
 mod pages;
@@ -18,11 +19,12 @@ use cadenced::runner::Ended;
 use cadenced::state::{Reject, Store};
 use cadenced::watermark::{Cursor, Mark};
 use cadenced::words::JobName;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use sqlx::{AssertSqlSafe, Row as _};
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -30,6 +32,7 @@ use tokio::sync::watch;
 /// One request, as the platform sees it.
 #[derive(Debug, Clone)]
 struct Asked {
+    method: String,
     path: String,
     query: BTreeMap<String, String>,
 }
@@ -55,6 +58,8 @@ struct Scene {
     erp: SqlitePool,
     asked: Log,
     clock: Arc<SetClock>,
+    /// How many seconds the platform's clock is ahead.
+    ahead: Arc<AtomicI64>,
     serving: tokio::task::JoinHandle<()>,
 }
 
@@ -81,12 +86,13 @@ impl Scene {
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(SetClock::at(utc("2026-03-02T12:00:00Z")));
-        let asked = Log::default();
+        let (asked, ahead) = (Log::default(), Arc::<AtomicI64>::default());
         let answering: Answering = Arc::new(Mutex::new(answer));
         let router = Router::new().fallback(respond).with_state((
             Arc::clone(&asked),
             answering,
             Arc::clone(&clock) as SharedClock,
+            Arc::clone(&ahead),
         ));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -112,7 +118,7 @@ impl Scene {
             file.display()
         );
         std::fs::write(dir.path().join("cadenced.toml"), text).unwrap();
-        Self { dir, erp, asked, clock, serving }
+        Self { dir, erp, asked, clock, ahead, serving }
     }
 
     fn loaded(&self) -> config::Loaded {
@@ -132,11 +138,22 @@ impl Scene {
         std::fs::write(file, text.replace(from, to)).unwrap();
     }
 
+    /// What is wrong with the configuration.
+    fn mistakes(&self) -> Vec<String> {
+        let file = self.dir.path().join("cadenced.toml");
+        let loaded = config::load(&Sources { file: Some(file), ..Sources::default() });
+        loaded.err().unwrap_or_default().iter().map(ToString::to_string).collect()
+    }
+
     async fn run(&self) -> Ended {
+        self.run_job(&name()).await
+    }
+
+    async fn run_job(&self, job: &JobName) -> Ended {
         let loaded = self.loaded();
         let (_stop, stopped) = watch::channel(false);
         let clock = Arc::clone(&self.clock) as SharedClock;
-        daemon::once(&loaded, &loaded.jobs[&name()], clock, stopped).await.unwrap().ended
+        daemon::once(&loaded, &loaded.jobs[job], clock, stopped).await.unwrap().ended
     }
 
     async fn backfill(&self, since: &str, until: &str) -> Ended {
@@ -192,19 +209,20 @@ impl Scene {
 }
 
 async fn respond(
-    State((log, answering, clock)): State<(Log, Answering, SharedClock)>,
+    State((log, answering, clock, ahead)): State<(Log, Answering, SharedClock, Arc<AtomicI64>)>,
     request: Request,
 ) -> Response {
-    let asked = of_uri(request.uri());
+    let asked = of_request(request.method().as_str(), request.uri());
     log.lock().unwrap().push(asked.clone());
     let (status, body) = (answering.lock().unwrap())(&asked);
-    let date = clock.now().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let now = clock.now() + TimeDelta::seconds(ahead.load(Ordering::Relaxed));
+    let date = now.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
     let headers = [(header::DATE, date), (header::CONTENT_TYPE, "application/json".to_owned())];
     (StatusCode::from_u16(status).unwrap(), headers, body.to_string()).into_response()
 }
 
-fn of_uri(uri: &Uri) -> Asked {
+fn of_request(method: &str, uri: &Uri) -> Asked {
     let address = reqwest::Url::parse(&format!("http://shop{uri}")).unwrap();
     let query = address.query_pairs().map(|(name, value)| (name.into_owned(), value.into_owned())).collect();
-    Asked { path: uri.path().to_owned(), query }
+    Asked { method: method.to_owned(), path: uri.path().to_owned(), query }
 }

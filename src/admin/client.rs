@@ -1,13 +1,14 @@
 //! The other end of the control socket, for the command line.
 
 use super::control::{
-    Again, ConnectionHealth, JobStatus, Refusal, RejectRow, Reloaded, SlotRow, Triggered, Wait, WatermarkRow,
+    Again, ConnectionHealth, JobStatus, Moved, PageRead, Refusal, RejectRow, Reloaded, SlotRow, Step,
+    Triggered, Wait, WatermarkRow,
 };
 use super::http::Dropped;
 use super::serve::CONTROL_SOCKET;
 use crate::connectors::Preview;
 use crate::rest::Ping;
-use crate::run::RunRecord;
+use crate::run::{Counts, Outcome, RunRecord};
 use crate::words::ConnectionName;
 use bytes::Bytes;
 use chrono::NaiveDate;
@@ -104,6 +105,33 @@ impl ControlClient {
         read(send(self.request(Method::GET, &format!("/jobs/{}/dry-run", escaped(job)))).await?).await
     }
 
+    /// `cadenced backfill`; tells of each page, and gives how it ended, however long that takes. Dropped, it cuts the
+    /// backfill off.
+    pub async fn backfill(
+        &self,
+        job: &str,
+        since: &str,
+        until: &str,
+        mut on_page: impl FnMut(PageRead),
+    ) -> Result<(Outcome, Counts, Option<String>), ClientError> {
+        let path = format!("/jobs/{}/backfill", escaped(job));
+        let request = self.request(Method::POST, &path).query(&[("since", since), ("until", until)]);
+        let mut chunks = send(request).await?.bytes_stream();
+        let mut text = Vec::new();
+        while let Some(chunk) = chunks.next().await {
+            text.extend_from_slice(&chunk.map_err(broken)?);
+            while let Some(end) = text.iter().position(|byte| *byte == b'\n') {
+                let line: Vec<u8> = text.drain(..=end).collect();
+                let step = serde_json::from_slice(&line);
+                match step.map_err(|error| ClientError::Broken(error.to_string()))? {
+                    Step::Page(page) => on_page(page),
+                    Step::Ended { outcome, counts, message } => return Ok((outcome, counts, message)),
+                }
+            }
+        }
+        Err(ClientError::Broken("it broke off before the backfill had ended".to_owned()))
+    }
+
     /// `cadenced pause`.
     pub async fn pause(&self, job: &str, reason: Option<&str>) -> Result<(), ClientError> {
         #[derive(Serialize)]
@@ -148,7 +176,7 @@ impl ControlClient {
     }
 
     /// `cadenced watermark set`; the text is RFC 3339.
-    pub async fn set_watermark(&self, job: &str, watermark: &str) -> Result<WatermarkRow, ClientError> {
+    pub async fn set_watermark(&self, job: &str, watermark: &str) -> Result<Moved, ClientError> {
         #[derive(Serialize)]
         struct Body<'a> {
             watermark: &'a str,
@@ -158,9 +186,8 @@ impl ControlClient {
     }
 
     /// `cadenced watermark reset`.
-    pub async fn reset_watermark(&self, job: &str) -> Result<(), ClientError> {
-        let request = self.request(Method::DELETE, &format!("/watermarks/{}", escaped(job)));
-        send(request.timeout(PATIENCE)).await.map(drop)
+    pub async fn reset_watermark(&self, job: &str) -> Result<Moved, ClientError> {
+        self.ask(Method::DELETE, &format!("/watermarks/{}", escaped(job)), &[]).await
     }
 
     /// `cadenced rejects list`.

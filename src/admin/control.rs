@@ -3,9 +3,9 @@
 
 use crate::connectors::Preview;
 use crate::rest::Ping;
-use crate::run::{Outcome, RunId, RunRecord};
+use crate::run::{Counts, Outcome, RunId, RunRecord};
 use crate::state;
-use crate::watermark::Mark;
+use crate::watermark::{Cursor, Mark, PageFacts};
 use crate::words::{ConnectionName, JobName};
 use chrono::{DateTime, NaiveDate, Utc};
 use futures_util::future::BoxFuture;
@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use tokio::sync::mpsc::Receiver;
 
 /// What a control request gives: data, or why not.
 pub type Answer<T> = Result<T, Refusal>;
@@ -34,6 +35,9 @@ pub trait Control: Send + Sync + 'static {
     fn trigger(&self, job: JobName, again: Again, wait: Wait) -> BoxFuture<'_, Answer<Triggered>>;
     /// What a run of the job would do now. Sends nothing and writes nothing.
     fn dry_run(&self, job: JobName) -> BoxFuture<'_, Answer<Preview>>;
+    /// Reads a stretch of the past of a job again, `[since, until)`, beside its own runs. What it tells comes as it goes;
+    /// once nobody listens any more it is cut off, and the same stretch goes on there the next time.
+    fn backfill(&self, job: JobName, since: Cursor, until: Cursor) -> BoxFuture<'_, Answer<Receiver<Step>>>;
     /// Keeps a job from being started until it is resumed; survives a restart.
     fn pause(&self, job: JobName, reason: Option<String>) -> BoxFuture<'_, Answer<()>>;
     /// Takes a pause back.
@@ -45,10 +49,9 @@ pub trait Control: Send + Sync + 'static {
     fn watermarks(&self) -> BoxFuture<'_, Answer<Vec<WatermarkRow>>>;
     /// One job's watermark.
     fn watermark(&self, job: JobName) -> BoxFuture<'_, Answer<WatermarkRow>>;
-    /// Moves a watermark, forwards or backwards; refused with [`Refusal::Busy`] while the job runs.
-    fn set_watermark(&self, job: JobName, to: Mark) -> BoxFuture<'_, Answer<WatermarkRow>>;
-    /// Forgets a watermark, so that the job starts from its configured start.
-    fn reset_watermark(&self, job: JobName) -> BoxFuture<'_, Answer<()>>;
+    /// Moves a watermark, forwards or backwards, or takes it away, so that the job starts from its configured start;
+    /// refused with [`Refusal::Busy`] while the job runs.
+    fn set_watermark(&self, job: JobName, to: Option<Mark>) -> BoxFuture<'_, Answer<Moved>>;
     /// Rejects without their content, of one job or of all, `limit` at most.
     fn rejects(&self, job: Option<JobName>, limit: usize) -> BoxFuture<'_, Answer<Vec<RejectRow>>>;
     /// One reject with its content.
@@ -284,6 +287,46 @@ pub struct Triggered {
     pub run: Option<RunRecord>,
 }
 
+/// What a backfill tells. Where a listener is slow, pages are left out; the end never is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Step {
+    /// A page was read.
+    Page(PageRead),
+    /// It ended.
+    Ended {
+        /// How.
+        outcome: Outcome,
+        /// What it did.
+        counts: Counts,
+        /// What an operator should know.
+        message: Option<String>,
+    },
+}
+
+/// How far a backfill is in its pass: each pass reads the whole stretch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PageRead {
+    /// Which page of the pass was read.
+    pub page: u64,
+    /// How many there are, where the platform says it.
+    pub pages: Option<u64>,
+    /// Rows of the pass read so far.
+    pub rows: u64,
+    /// How many there are, where the platform says it.
+    pub items: Option<u64>,
+}
+
+impl PageRead {
+    /// The next page is read: what it said, which it is, how many rows it has.
+    #[must_use]
+    pub fn then(self, facts: &PageFacts, page: u64, rows: u64) -> Self {
+        // The first page begins a pass anew.
+        let before = if page == 1 { 0 } else { self.rows };
+        Self { page, pages: facts.total_pages, rows: before + rows, items: facts.total_items }
+    }
+}
+
 /// What a reload did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reloaded {
@@ -302,16 +345,58 @@ pub struct WatermarkRow {
     pub watermark: Option<String>,
     /// When it was last moved.
     pub updated: Option<DateTime<Utc>>,
+    /// The values it had before, the latest first.
+    #[serde(default)]
+    pub previous: Vec<PastMark>,
+}
+
+/// A value that a watermark had.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PastMark {
+    /// As [`Mark`] is written.
+    pub watermark: String,
+    /// Since when it was so.
+    pub since: DateTime<Utc>,
+}
+
+/// A watermark that a person moved.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// As it is now.
+    #[serde(flatten)]
+    pub now: WatermarkRow,
+    /// What it was until then; `null` if the job had none.
+    pub before: Option<String>,
 }
 
 impl WatermarkRow {
+    /// The row of a job without a watermark.
+    #[must_use]
+    pub fn none(job: JobName) -> Self {
+        Self { job, watermark: None, updated: None, previous: Vec::new() }
+    }
+
     /// The row of a watermark as the state keeps it.
     #[must_use]
     pub fn new(job: JobName, watermark: &state::Watermark) -> Self {
-        let text = Mark::from_value(&watermark.value)
-            .map_or_else(|_| watermark.value.to_string(), |mark| mark.to_string());
-        Self { job, watermark: Some(text), updated: Some(watermark.updated) }
+        let previous = watermark
+            .previous
+            .iter()
+            .filter_map(|past| Some(PastMark { watermark: mark_text(&past.value)?, since: past.updated }));
+        Self {
+            job,
+            watermark: mark_text(&watermark.value),
+            updated: Some(watermark.updated),
+            previous: previous.collect(),
+        }
     }
+}
+
+/// A watermark's value as people read it; nothing where a person took it away.
+#[must_use]
+pub fn mark_text(value: &serde_json::Value) -> Option<String> {
+    let text = || Mark::from_value(value).map_or_else(|_| value.to_string(), |mark| mark.to_string());
+    (!value.is_null()).then(text)
 }
 
 /// A record the other side refused.

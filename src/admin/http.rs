@@ -53,6 +53,7 @@ pub fn router(control: Arc<dyn Control>, access: Access) -> Router {
         .route("/slots", get(slots))
         .route("/jobs/{job}/trigger", post(trigger))
         .route("/jobs/{job}/dry-run", get(dry_run))
+        .route("/jobs/{job}/backfill", post(backfill))
         .route("/jobs/{job}/pause", post(pause))
         .route("/jobs/{job}/resume", post(resume))
         .route("/reload", post(reload))
@@ -193,6 +194,39 @@ async fn dry_run(State(control): Daemon, Path(job): Path<String>) -> Reply<impl 
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct Stretch {
+    since: String,
+    until: String,
+}
+
+async fn backfill(
+    State(control): Daemon,
+    Path(job): Path<String>,
+    query: Asked<Stretch>,
+) -> Result<Response, Refusal> {
+    let Stretch { since, until } = asked(query)?;
+    let instant = |name: &str, text: &str| match Mark::from_text(text) {
+        Ok(Mark::At(cursor)) => Ok(cursor),
+        Ok(Mark::Id(_)) => Err(Refusal::BadRequest { message: format!("{name}: `{text}` is no instant") }),
+        Err(bad) => Err(Refusal::BadRequest { message: format!("{name}: {bad}") }),
+    };
+    let (since, until) = (instant("since", &since)?, instant("until", &until)?);
+    if since >= until {
+        return Err(Refusal::BadRequest { message: "until must lie after since".to_owned() });
+    }
+    let steps = control.backfill(job_name(&job)?, since, until).await?;
+    let lines = stream::unfold(steps, async |mut steps| {
+        let mut line = serde_json::to_vec(&steps.recv().await?);
+        if let Ok(line) = &mut line {
+            line.push(b'\n');
+        }
+        Some((line.map(Bytes::from).map_err(io::Error::from), steps))
+    });
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct PauseBody {
     reason: Option<String>,
 }
@@ -250,12 +284,11 @@ async fn set_watermark(
 ) -> Reply<impl Serialize> {
     let to = Mark::from_text(&parsed::<WatermarkBody>(&body)?.watermark)
         .map_err(|bad| Refusal::BadRequest { message: bad.to_string() })?;
-    Ok(Json(control.set_watermark(job_name(&job)?, to).await?))
+    Ok(Json(control.set_watermark(job_name(&job)?, Some(to)).await?))
 }
 
-async fn reset_watermark(State(control): Daemon, Path(job): Path<String>) -> Result<StatusCode, Refusal> {
-    control.reset_watermark(job_name(&job)?).await?;
-    Ok(StatusCode::NO_CONTENT)
+async fn reset_watermark(State(control): Daemon, Path(job): Path<String>) -> Reply<impl Serialize> {
+    Ok(Json(control.set_watermark(job_name(&job)?, None).await?))
 }
 
 async fn rejects(State(control): Daemon, query: Asked<OfJob>) -> Reply<impl Serialize> {

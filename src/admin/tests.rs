@@ -4,8 +4,8 @@ use super::control::*;
 use super::{Access, CONTROL_SOCKET, ClientError, Control, ControlClient, bind_control, router, serve};
 use crate::connectors::Preview;
 use crate::rest::{Ping, PingStep};
-use crate::run::RunRecord;
-use crate::watermark::Mark;
+use crate::run::{Counts, Outcome, RunRecord};
+use crate::watermark::{Cursor, Mark};
 use crate::words::{ConnectionName, JobName};
 use chrono::NaiveDate;
 use futures_util::future::BoxFuture;
@@ -17,7 +17,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 /// Writes down what it was asked for.
 pub(crate) struct Scripted {
@@ -59,7 +59,7 @@ fn name(job: &str) -> JobName {
 }
 
 fn row(job: JobName, watermark: String) -> WatermarkRow {
-    WatermarkRow { job, watermark: Some(watermark), updated: None }
+    WatermarkRow { watermark: Some(watermark), ..WatermarkRow::none(job) }
 }
 
 fn reject(job: JobName, key: String) -> RejectRow {
@@ -139,12 +139,29 @@ impl Control for Scripted {
         self.hears(format!("watermark {job}"), row(job, "2026-03-29T01:00:00Z".to_owned()))
     }
 
-    fn set_watermark(&self, job: JobName, to: Mark) -> BoxFuture<'_, Answer<WatermarkRow>> {
-        self.hears(format!("set {job} {to}"), row(job, to.to_string()))
+    fn backfill(
+        &self,
+        job: JobName,
+        since: Cursor,
+        until: Cursor,
+    ) -> BoxFuture<'_, Answer<mpsc::Receiver<Step>>> {
+        let (tell, steps) = mpsc::channel(4);
+        let page = PageRead { page: 1, pages: Some(2), rows: 100, items: None };
+        tell.try_send(Step::Page(page)).unwrap();
+        let counts = Counts { read: 150, ..Counts::default() };
+        let message = Some("said".to_owned());
+        tell.try_send(Step::Ended { outcome: Outcome::Partial, counts, message }).unwrap();
+        self.hears(format!("backfill {job} {} {}", Mark::At(since), Mark::At(until)), steps)
     }
 
-    fn reset_watermark(&self, job: JobName) -> BoxFuture<'_, Answer<()>> {
-        self.hears(format!("reset {job}"), ())
+    fn set_watermark(&self, job: JobName, to: Option<Mark>) -> BoxFuture<'_, Answer<Moved>> {
+        let before = Some("17".to_owned());
+        match to {
+            Some(to) => {
+                self.hears(format!("set {job} {to}"), Moved { now: row(job, to.to_string()), before })
+            }
+            None => self.hears(format!("reset {job}"), Moved { now: WatermarkRow::none(job), before }),
+        }
     }
 
     fn rejects(&self, job: Option<JobName>, limit: usize) -> BoxFuture<'_, Answer<Vec<RejectRow>>> {
@@ -297,11 +314,19 @@ async fn every_command_arrives_over_the_control_socket_as_it_was_meant() {
     daemon.pause("one-stocks", None).await.unwrap();
     daemon.resume("one-stocks").await.unwrap();
     daemon.reload(Wait::No).await.unwrap();
+    let mut pages = Vec::new();
+    let (since, until) = ("2026-03-01T00:00:00+01:00", "2026-04-01T00:00:00Z");
+    let ended = daemon.backfill("one-stocks", since, until, |page| pages.push(page)).await.unwrap();
+    assert_eq!((ended.0, ended.1.read, ended.2.as_deref()), (Outcome::Partial, 150, Some("said")));
+    assert_eq!(pages, [PageRead { page: 1, pages: Some(2), rows: 100, items: None }]);
+    let backwards = daemon.backfill("one-stocks", until, since, |_| {}).await.unwrap_err();
+    assert!(backwards.to_string().contains("until must lie after since"), "{backwards}");
     daemon.watermarks().await.unwrap();
     daemon.watermark("one-stocks").await.unwrap();
     let set = daemon.set_watermark("one-stocks", "2026-03-29T03:00:00.5+02:00").await.unwrap();
-    assert_eq!(set.watermark.as_deref(), Some("2026-03-29T01:00:00.500Z"));
-    daemon.reset_watermark("one-stocks").await.unwrap();
+    assert_eq!(set.now.watermark.as_deref(), Some("2026-03-29T01:00:00.500Z"));
+    let reset = daemon.reset_watermark("one-stocks").await.unwrap();
+    assert_eq!((reset.now.watermark, reset.before.as_deref()), (None, Some("17")));
     daemon.rejects(Some("one-stocks"), 10).await.unwrap();
     let key = "WAW1\u{1f}A/17?&=%";
     assert_eq!(daemon.reject("one-stocks", key).await.unwrap().key, key);
@@ -321,6 +346,7 @@ async fn every_command_arrives_over_the_control_socket_as_it_was_meant() {
             "pause one-stocks None",
             "resume one-stocks",
             "reload",
+            "backfill one-stocks 2026-02-28T23:00:00Z 2026-04-01T00:00:00Z",
             "watermarks",
             "watermark one-stocks",
             "set one-stocks 2026-03-29T01:00:00.500Z",
@@ -408,6 +434,9 @@ async fn the_socket_is_its_owners_and_replaces_a_stale_one() {
     assert!(matches!(nobody, ClientError::NoDaemon { .. }), "{nobody}");
     drop(bind_control(state.path()).unwrap());
     assert!(socket.exists(), "a daemon that was killed leaves its socket");
+    let half_made = state.path().join(".cAb3d");
+    std::fs::create_dir(&half_made).unwrap();
+    std::fs::write(half_made.join("s"), "killed while it was being made").unwrap();
     let nobody = ControlClient::connect(state.path()).await.unwrap_err();
     assert!(matches!(nobody, ClientError::NoDaemon { .. }), "{nobody}");
 

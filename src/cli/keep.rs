@@ -4,7 +4,7 @@
 use super::args::{Format, Rejects, StateCommand, Watermark};
 use super::output::{Exit, Stop, Table, counted, json_line, or_nothing, say, typed_key};
 use super::place::Place;
-use crate::admin::control::{RejectRow, WatermarkRow};
+use crate::admin::control::{RejectRow, WatermarkRow, mark_text};
 use crate::admin::{ClientError, ControlClient};
 use crate::clock::SystemClock;
 use crate::config;
@@ -19,6 +19,8 @@ use std::sync::Arc;
 
 /// What of a job's source a watermark or a reject belongs to; all jobs read one thing so far.
 const ENTITY: &str = "";
+
+const SECONDS: &str = "%Y-%m-%dT%H:%M:%SZ";
 
 /// Who holds the state.
 pub(super) enum Keeper {
@@ -55,7 +57,15 @@ pub(super) async fn watermark(place: &Place, command: Watermark, out: &mut impl 
             print_watermarks(&rows, args.format, out)?;
         }
         Watermark::Get(args) => {
-            let Some(watermark) = watermark_of(&keeper, &args.job).await? else {
+            let row = match &keeper {
+                Keeper::Daemon(daemon) => Some(daemon.watermark(&args.job).await?),
+                Keeper::Here(store) => watermarks(store, Some(&name(&args.job)?)).await?.pop(),
+            };
+            // What it was before is for people, and no part of the value a script reads.
+            for past in row.iter().flat_map(|row| &row.previous) {
+                say(format!("before: {}, since {}", past.watermark, past.since.format(SECONDS)));
+            }
+            let Some(watermark) = row.and_then(|row| row.watermark) else {
                 return Err(Stop::new(Exit::Failed, format!("{}: it has no watermark", args.job)));
             };
             writeln!(out, "{watermark}")?;
@@ -67,20 +77,18 @@ pub(super) async fn watermark(place: &Place, command: Watermark, out: &mut impl 
             if let (Keeper::Here(_), Ok(loaded)) = (&keeper, config::load(&place.sources()?)) {
                 super::place::job(&loaded, &job)?;
             }
-            let before = or_nothing(watermark_of(&keeper, &job).await?);
-            match &keeper {
-                Keeper::Daemon(daemon) => drop(daemon.set_watermark(&job, &watermark).await?),
-                Keeper::Here(store) => store.set_watermark(&name(&job)?, ENTITY, to.to_value()).await?,
-            }
+            let before = or_nothing(match &keeper {
+                Keeper::Daemon(daemon) => daemon.set_watermark(&job, &watermark).await?.before,
+                Keeper::Here(store) => set_watermark(store, &job, Some(to)).await?,
+            });
             say(format!("{job}: the watermark is {to}; it was {before}"));
         }
         Watermark::Reset(args) => {
-            let before = or_nothing(watermark_of(&keeper, &args.job).await?);
-            match &keeper {
-                Keeper::Daemon(daemon) => daemon.reset_watermark(&args.job).await?,
-                Keeper::Here(store) => drop(store.reset_watermark(&name(&args.job)?, ENTITY).await?),
-            }
             let job = args.job;
+            let before = or_nothing(match &keeper {
+                Keeper::Daemon(daemon) => daemon.reset_watermark(&job).await?.before,
+                Keeper::Here(store) => set_watermark(store, &job, None).await?,
+            });
             say(format!(
                 "{job}: no watermark; the next run starts from the configured start; it was {before}"
             ));
@@ -89,12 +97,10 @@ pub(super) async fn watermark(place: &Place, command: Watermark, out: &mut impl 
     Ok(Exit::Ok)
 }
 
-async fn watermark_of(keeper: &Keeper, job: &str) -> Result<Option<String>, Stop> {
-    let row = match keeper {
-        Keeper::Daemon(daemon) => Some(daemon.watermark(job).await?),
-        Keeper::Here(store) => watermarks(store, Some(&name(job)?)).await?.pop(),
-    };
-    Ok(row.and_then(|row| row.watermark))
+/// Gives what it was until then.
+async fn set_watermark(store: &Store, job: &str, to: Option<Mark>) -> Result<Option<String>, Stop> {
+    let before = store.set_watermark(&name(job)?, ENTITY, to.map(Mark::to_value)).await?;
+    Ok(before.and_then(|mark| mark_text(&mark.value)))
 }
 
 async fn watermarks(store: &Store, job: Option<&JobName>) -> Result<Vec<WatermarkRow>, Stop> {
@@ -108,7 +114,7 @@ fn print_watermarks(rows: &[WatermarkRow], format: Format, out: &mut impl Write)
     }
     let mut table = Table::new(["JOB", "WATERMARK", "MOVED"]);
     for row in rows {
-        let moved = row.updated.map(|at| at.format("%Y-%m-%dT%H:%M:%SZ"));
+        let moved = row.updated.map(|at| at.format(SECONDS));
         table.row([row.job.to_string(), or_nothing(row.watermark.as_ref()), or_nothing(moved)]);
     }
     table.print(out)
@@ -182,7 +188,7 @@ fn print_rejects(rows: &[RejectRow], format: Format, out: &mut impl Write) -> Re
         table.row([
             row.job.to_string(),
             row.key.clone(),
-            row.at.format("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            row.at.format(SECONDS).to_string(),
             or_nothing(row.run),
             row.reason.clone(),
         ]);
@@ -213,11 +219,7 @@ pub(super) async fn state(state: &Path, command: StateCommand, out: &mut impl Wr
                 Box::new(BufReader::new(opened))
             };
             let imported = Store::import(state, from, mode)?;
-            say(format!(
-                "{} entries, exported at {}",
-                imported.entries,
-                imported.exported.format("%Y-%m-%dT%H:%M:%SZ")
-            ));
+            say(format!("{} entries, exported at {}", imported.entries, imported.exported.format(SECONDS)));
         }
     }
     Ok(Exit::Ok)

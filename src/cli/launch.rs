@@ -128,7 +128,7 @@ async fn preview(loaded: &Loaded, job: &Job) -> Result<Preview, Stop> {
 }
 
 /// The daemon that holds the state directory.
-async fn holder(loaded: &Loaded) -> Result<ControlClient, Stop> {
+pub(super) async fn holder(loaded: &Loaded) -> Result<ControlClient, Stop> {
     match ControlClient::connect(&loaded.settings.state).await {
         Err(ClientError::NoDaemon { .. }) => {
             let text = "another command holds the state directory; try again when it has ended";

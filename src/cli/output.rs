@@ -80,7 +80,9 @@ impl From<StateError> for Stop {
     fn from(error: StateError) -> Self {
         let exit = match &error {
             StateError::Held { .. } | StateError::Locked { .. } => Exit::NoDaemon,
-            StateError::NotEmpty { .. } | StateError::BadExport { .. } => Exit::Failed,
+            StateError::NotEmpty { .. } | StateError::BadExport { .. } | StateError::Running { .. } => {
+                Exit::Failed
+            }
             _ => Exit::Internal,
         };
         let cause = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();

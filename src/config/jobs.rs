@@ -6,6 +6,7 @@ use super::ends::{self, Connections};
 use super::reader::Table;
 use super::units::{self, Wrong};
 use super::{Loaded, pull, trigger};
+use crate::job::pull::Echo;
 use crate::job::{Estimate, Job, Trigger, Work};
 use crate::schedule::{CatchUp, Overlap, Policy, Rerun};
 use crate::words::JobName;
@@ -36,6 +37,38 @@ pub(super) fn read(all: &Table<'_>, zone: Tz, connections: &Connections<'_>, loa
         }
     }
     parents(all, connections.incomplete);
+    echoes(all, loaded);
+}
+
+/// Lets pulls know what the pushes send whose echoes they drop.
+fn echoes(all: &Table<'_>, loaded: &mut Loaded) {
+    let mut heard = Vec::new();
+    for (name, job) in &loaded.jobs {
+        let Work::Pull(pull, _) = &job.work else { continue };
+        let Some(echo) = &pull.echo else { continue };
+        let found = match loaded.jobs.get(&echo.job).map(|other| &other.work) {
+            Some(Work::Push(read, push)) if push.to == pull.from => {
+                Echo::of(&echo.job, read, push).ok_or("needs a `map` that sends its key, to be recognised by")
+            }
+            Some(_) => Err("is no push to the platform this job pulls from"),
+            None => Err("is no job, or one with a mistake"),
+        };
+        heard.push((name.clone(), echo.job.clone(), found));
+    }
+    for (name, echo, found) in heard {
+        match (found, loaded.jobs.get_mut(&name).map(|job| &mut job.work)) {
+            (Ok(echo), Some(Work::Pull(pull, _))) => pull.echo = Some(echo),
+            (Err(problem), _) => {
+                let node = all.node.get(name.as_str()).and_then(|job| job.get("pull")?.get("echo-of"));
+                let place = node.map_or(&all.node.at, |node| &node.at);
+                let others = loaded.jobs.keys().map(JobName::as_str).filter(|other| *other != name.as_str());
+                let help = did_you_mean(echo.as_str(), others);
+                let wrong = Wrong::new(format!("`{echo}` {problem}")).help(help);
+                all.error(Some(&format!("{name}.pull.echo-of")), place, wrong);
+            }
+            (Ok(_), _) => {}
+        }
+    }
 }
 
 fn job(

@@ -2,16 +2,16 @@
 //! for each row.
 
 use super::diagnostic::did_you_mean;
-use super::document::Node;
+use super::document::{Node, Value};
 use super::ends::{Connections, Kind, unfillable};
 use super::reader::Table;
 use super::units::{self, Wrong};
 use super::{cursor, trigger};
-use crate::job::pull::{Each, FeedSince, NextKind, Told, XmlTypes};
+use crate::job::pull::{Each, Echo, FeedSince, NextKind, Told, XmlTypes};
 use crate::job::{Changed, CursorFormat, Pages, Pull, Since, Write};
 use crate::schedule::{Beats, Timetable, TimetableSpec};
 use crate::watermark::FeedRules;
-use crate::words::{FieldPath, Template};
+use crate::words::{FieldPath, JobName, Template};
 use chrono_tz::Tz;
 use std::time::Duration;
 
@@ -71,6 +71,13 @@ pub(super) fn read(table: &Table<'_>, zone: Tz, connections: &Connections<'_>) -
     let is_full = table.get("mode", |node| units::one_of(node, &[("full", true), ("incremental", false)]));
     let sweep = table.list("sweep", trigger::cron).filter(|sweep| !sweep.is_empty());
     let xml = table.table("xml").map(|table| xml(&table)).unwrap_or_default();
+    let skip_when = table.entries("skip-when", |table, name, node| {
+        let field = FieldPath::new(name).map_err(units::refused)?;
+        let texts = node.elements().iter().filter_map(|node| table.read(name, node, scalar));
+        Ok((field, texts.collect()))
+    });
+    let skip_when = skip_when.unwrap_or_default().into_iter().map(|(_, condition)| condition).collect();
+    let echo = table.get("echo-of", |node| JobName::new(units::text(node)?).map_err(units::refused));
     let max_gone = table.get("max-gone", units::share).unwrap_or(0.1);
     table.finish();
 
@@ -140,7 +147,20 @@ pub(super) fn read(table: &Table<'_>, zone: Tz, connections: &Connections<'_>) -
         sweep,
         max_gone,
         xml,
+        skip_when,
+        // Which fields it sends is known once all jobs are read.
+        echo: echo.map(|job| Echo { job, fields: Vec::new(), key: Vec::new() }),
     })
+}
+
+/// A text, a number, true or false, as a text.
+fn scalar(node: &Node) -> Result<String, Wrong> {
+    match &node.value {
+        Value::Text(text) | Value::Float(text) => Ok(text.clone()),
+        Value::Integer(number) => Ok(number.to_string()),
+        Value::Bool(flag) => Ok(flag.to_string()),
+        _ => Err(Wrong::kind("a text, a number, true or false", node)),
+    }
 }
 
 fn xml(table: &Table<'_>) -> XmlTypes {

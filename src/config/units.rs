@@ -41,7 +41,7 @@ impl Wrong {
         Diagnostic::new(self.at.as_ref().unwrap_or(place), key, self.problem).with_help(self.help)
     }
 
-    fn kind(wanted: &str, node: &Node) -> Self {
+    pub(super) fn kind(wanted: &str, node: &Node) -> Self {
         Self::new(format!("expected {wanted}, found {}", node.kind()))
     }
 }

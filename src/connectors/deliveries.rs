@@ -1,19 +1,22 @@
 //! What walks and feeds remember alike: per key the content last delivered, and what became of the records of the page
 //! at hand. All of a page goes to disk in one batch, after the ERP has committed the page.
 
+use super::echo::Echoes;
+use super::missing::Known;
 use super::{ENTITY, state};
+use crate::job::map::plain_text;
 use crate::job::{Pull, Write};
-use crate::rest::KEY_SEPARATOR;
+use crate::rest::{KEY_SEPARATOR, Witnesses, fields_of};
 use crate::state::{Delivered, Place, Settlement, Store, Token, Urgency, Walk as Keep};
 use crate::transfer::{Batch, Chunk, Class, Digest, Failure, Record, Rejected, Settled};
-use crate::words::JobName;
+use crate::words::{FieldPath, JobName};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-/// Known keys looked at in one go.
-const SCAN: usize = 4_000;
+/// Where the rows are kept whose follow-ups found something.
+pub(super) const WITNESSES: &str = "witnesses";
 
 pub(super) struct Deliveries {
     pub(super) store: Store,
@@ -25,8 +28,15 @@ pub(super) struct Deliveries {
     settlement: Settlement,
     /// Whether that may not wait for a flush to share.
     is_urgent: bool,
-    /// Records that were gone when they were followed up.
+    /// Records that were gone when they were followed up, and how many of them had been delivered.
     vanished: u64,
+    lost: u64,
+    /// What follow-ups found, kept for the next runs.
+    witnesses: Witnesses,
+    skip_when: Vec<(FieldPath, Vec<String>)>,
+    echoes: Option<Echoes>,
+    /// By key, what stands for the content last sent when a record of this page was looked at.
+    sent: HashMap<String, u64>,
 }
 
 /// A key as eight bytes: a million of them are kept while a list is walked.
@@ -37,7 +47,8 @@ pub(super) fn hash(key: &str) -> u64 {
 }
 
 impl Deliveries {
-    pub(super) fn new(store: Store, token: Token, pull: &Pull, write: &Write) -> Self {
+    pub(super) fn new(store: Store, token: Token, pull: &Pull, write: &Write, witnesses: Witnesses) -> Self {
+        let echoes = pull.echo.clone().map(|push| Echoes { store: store.clone(), push });
         Self {
             store,
             token,
@@ -46,6 +57,11 @@ impl Deliveries {
             settlement: Settlement::default(),
             is_urgent: false,
             vanished: 0,
+            lost: 0,
+            witnesses,
+            skip_when: pull.skip_when.clone(),
+            echoes,
+            sent: HashMap::new(),
         }
     }
 
@@ -80,7 +96,8 @@ impl Deliveries {
             let known = known.next().flatten();
             let same = known.as_ref().is_some_and(|known| known.digest == Some(record.digest));
             if same {
-                seen.push((record.key.clone(), entry(record, Some(record.digest))));
+                let walk = known.map_or(0, |known| known.walk);
+                seen.push((record.key.clone(), Delivered { walk, ..entry(record, Some(record.digest)) }));
             }
             !same
         });
@@ -89,16 +106,70 @@ impl Deliveries {
         Ok((before - records.len()) as u64)
     }
 
+    /// Takes out what is not to be delivered although it is new: echoes of a push, and what `skip-when` names; gives how
+    /// many those were. Whoever completes records asks again then.
+    pub(super) async fn drop_unwanted(&mut self, records: &mut Vec<Record>) -> Result<u64, Failure> {
+        let before = records.len();
+        if !self.skip_when.is_empty() {
+            records.retain(|record| !self.is_skipped(record));
+        }
+        if let Some(echoes) = self.echoes.as_ref().filter(|_| !records.is_empty()) {
+            let known = self.recall(records).await?;
+            let mut heard = echoes.hear(records, &known).await?.into_iter();
+            let mut dropped = Vec::new();
+            records.retain(|record| {
+                let Some(heard) = heard.next() else { return true };
+                self.sent.insert(record.key.clone(), heard.sent);
+                if heard.is_echo {
+                    dropped.push(record.clone());
+                }
+                !heard.is_echo
+            });
+            // The ERP has this content: whatever else comes from now on is news.
+            for record in dropped {
+                self.settlement.entries.push((record.key.clone(), self.entry(&record, Some(record.digest))));
+            }
+        }
+        Ok((before - records.len()) as u64)
+    }
+
+    fn is_skipped(&self, record: &Record) -> bool {
+        let paths: Vec<FieldPath> = self.skip_when.iter().map(|(path, _)| path.clone()).collect();
+        let values = fields_of(&record.content, &paths);
+        self.skip_when.iter().zip(values).all(|((_, texts), value)| {
+            value.is_some_and(|value| !value.is_null() && texts.contains(&plain_text(&value)))
+        })
+    }
+
+    fn entry(&self, record: &Record, digest: Option<Digest>) -> Delivered {
+        let walk = self.sent.get(&record.key).copied().unwrap_or(0);
+        Delivered { digest, cursor: record.cursor, walk, absent: false, group: None }
+    }
+
     /// Remembers that a key thought missing is there. It must be known before the next walk misses it again.
-    pub(super) fn is_there(&mut self, record: &Record) {
+    pub(super) fn is_there(&mut self, record: &Record, known: Delivered) {
         self.is_urgent = true;
-        self.settlement.entries.push((record.key.clone(), entry(record, Some(record.digest))));
+        let entry = Delivered { walk: known.walk, ..entry(record, Some(record.digest)) };
+        self.settlement.entries.push((record.key.clone(), entry));
     }
 
     /// Records that vanished between the list and their follow-up are removed from the ERP, or forgotten.
-    pub(super) fn vanished(&mut self, chunk: &mut Chunk) -> Result<(), Failure> {
+    /// Too many of them stop the run: part of the path may be wrong.
+    pub(super) async fn vanished(&mut self, chunk: &mut Chunk) -> Result<(), Failure> {
         let gone = std::mem::take(&mut chunk.gone);
+        if gone.is_empty() {
+            return Ok(());
+        }
         self.vanished += gone.len() as u64;
+        if self.removes.is_some() {
+            let known = self.recall(&gone).await?.into_iter().flatten();
+            let (before, now) = (self.lost, known.count() as u64);
+            // One alone is what such a status is for, however few records there are.
+            if before + now > 1 {
+                self.known().may_go(before, now, self.max_gone).await?;
+            }
+            self.lost += now;
+        }
         for record in gone {
             match &self.removes {
                 Some(columns) => chunk.gone.push(removal(columns, record.key)?),
@@ -118,9 +189,9 @@ impl Deliveries {
         for record in &batch.records {
             // Without a digest a refused record counts as never delivered.
             if refused.contains(record.key.as_str()) {
-                self.settlement.noted.push((record.key.clone(), entry(record, None)));
+                self.settlement.noted.push((record.key.clone(), self.entry(record, None)));
             } else {
-                self.settlement.entries.push((record.key.clone(), entry(record, Some(record.digest))));
+                self.settlement.entries.push((record.key.clone(), self.entry(record, Some(record.digest))));
             }
         }
         let gone = batch.gone.iter().map(|record| record.key.clone());
@@ -131,10 +202,15 @@ impl Deliveries {
     /// Writes down what was settled, these rejects, and how far the walk is.
     pub(super) async fn write(&mut self, rejected: &[Rejected], walk: Keep) -> Result<(), Failure> {
         let mut settlement = std::mem::take(&mut self.settlement);
+        self.sent.clear();
         settlement.rejects.extend(rejected.iter().cloned());
         settlement.walk = walk;
         settlement.urgency = if std::mem::take(&mut self.is_urgent) { Urgency::Now } else { Urgency::Soon };
-        self.store.settle(self.job(), ENTITY, self.token.run, settlement).await.map_err(state)
+        self.store.settle(self.job(), ENTITY, self.token.run, settlement).await.map_err(state)?;
+        match self.witnesses.to_keep() {
+            Some(kept) => self.store.put_blob(WITNESSES, self.job().as_str(), kept).await.map_err(state),
+            None => Ok(()),
+        }
     }
 
     /// Finds the keys that two proved walks of the whole list in a row did not see, and gives what the sink needs to
@@ -142,28 +218,12 @@ impl Deliveries {
     pub(super) async fn find_gone(&self, seen: &HashSet<u64>) -> Result<Vec<Record>, Failure> {
         let Some(columns) = &self.removes else { return Ok(Vec::new()) };
         let is_seen = |key: &str| seen.contains(&hash(key));
-        let (mut known, mut missing) = (0_u64, 0_u64);
-        let mut place = Place::default();
-        while let Some(page) = self.scan(&mut place).await? {
-            known += page.len() as u64;
-            missing += page.iter().filter(|(key, _)| !is_seen(key)).count() as u64;
-        }
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a share of rows needs no more digits than a float has"
-        )]
-        if missing as f64 > known as f64 * self.max_gone {
-            return Err(Failure::new(
-                Class::Refused,
-                format!(
-                    "{missing} of {known} known records are not in the list any more, more than `max-gone` allows; nothing was \
-                     removed. If they are really gone, raise max-gone for one run"
-                ),
-            ));
+        if self.known().missing(is_seen, self.max_gone).await? == 0 {
+            return Ok(Vec::new());
         }
         let mut gone = Vec::new();
         let mut place = Place::default();
-        while let Some(page) = self.scan(&mut place).await? {
+        while let Some(page) = self.known().scan(&mut place).await? {
             let mut settlement = Settlement::default();
             for (key, entry) in page.into_iter().filter(|(key, _)| !is_seen(key)) {
                 if entry.absent {
@@ -177,10 +237,8 @@ impl Deliveries {
         Ok(gone)
     }
 
-    /// The next known keys after `place`, which moves on with them.
-    async fn scan(&self, place: &mut Place) -> Result<Option<Vec<(String, Delivered)>>, Failure> {
-        let page = self.store.scan(self.job(), ENTITY, place, SCAN).await.map_err(state)?;
-        Ok((!page.is_empty()).then_some(page))
+    fn known(&self) -> Known<'_> {
+        Known { store: &self.store, job: self.job() }
     }
 
     /// What is worth knowing of the follow-ups.

@@ -37,7 +37,8 @@ impl Checkpoint for FeedCheckpoint {
             if self.follows {
                 return Ok(repeated);
             }
-            Ok(repeated + self.deliveries.drop_unchanged(&mut chunk.records).await?)
+            let unchanged = self.deliveries.drop_unchanged(&mut chunk.records).await?;
+            Ok(repeated + unchanged + self.deliveries.drop_unwanted(&mut chunk.records).await?)
         })
     }
 
@@ -46,8 +47,9 @@ impl Checkpoint for FeedCheckpoint {
             if !self.follows {
                 return Ok(0);
             }
-            self.deliveries.vanished(chunk)?;
-            self.deliveries.drop_unchanged(&mut chunk.records).await
+            self.deliveries.vanished(chunk).await?;
+            let unchanged = self.deliveries.drop_unchanged(&mut chunk.records).await?;
+            Ok(unchanged + self.deliveries.drop_unwanted(&mut chunk.records).await?)
         })
     }
 

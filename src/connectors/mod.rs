@@ -2,8 +2,10 @@
 //! that use them, so that their quotas, logins and pools are shared too.
 
 mod deliveries;
+mod echo;
 mod feed;
 mod kept;
+mod missing;
 mod preview;
 mod pull;
 mod push;
@@ -16,14 +18,15 @@ use crate::erp::{Database, SqlSink, SqlSource};
 use crate::job::{Cursor, CursorFormat, Job, Pull, Work, Write};
 use crate::planner::Closed;
 use crate::rest::{
-    Client, Ping, PingStep, PullSource, Reader, RestSink, SharedWalk, Watch, waiting_row, walk_rules,
+    Client, Ping, PingStep, PullSource, Reader, RestSink, SharedWalk, Watch, Witnesses, waiting_row,
+    walk_rules,
 };
 use crate::state::{Coordinator as _, Store, Token, Watermark};
 use crate::transfer::{Checkpoint, Class, Digest, Failure, Record, Sink, Source};
 use crate::watermark::{Feed, Mark, Walk};
 use crate::words::{ConnectionName, JobName};
 use chrono::{DateTime, TimeDelta, Utc};
-use deliveries::Deliveries;
+use deliveries::{Deliveries, WITNESSES};
 use feed::FeedCheckpoint;
 use pull::{PullCheckpoint, Scope, Unfinished};
 use push::PushCheckpoint;
@@ -208,7 +211,14 @@ impl Connectors {
             client = client.behind_live_jobs();
         }
         let sink = SqlSink::new(self.database(&write.to)?, write);
-        let deliveries = Deliveries::new(self.store.clone(), token.clone(), pull, write);
+        let witnesses = match &pull.each {
+            Some(_) => {
+                let kept = self.store.get_blob(WITNESSES, job.name.as_str()).await.map_err(state)?;
+                Witnesses::kept(kept.as_deref())
+            }
+            None => Witnesses::default(),
+        };
+        let deliveries = Deliveries::new(self.store.clone(), token.clone(), pull, write, witnesses.clone());
         let pull = Arc::new(pull.clone());
         let (reader, scope) = self.reader(job, &pull, backfill.as_ref()).await?;
         let checkpoint: Box<dyn Checkpoint> = match &reader {
@@ -220,8 +230,8 @@ impl Connectors {
         };
         let waiting = if pull.each.is_some() { self.waiting(&job.name).await? } else { Vec::new() };
         let turns = self.turns(&job.name);
-        let mut source =
-            PullSource::new(&client, pull, reader, self.clock.clone(), turns).with_waiting(waiting);
+        let source = PullSource::new(&client, pull, reader, self.clock.clone(), turns);
+        let mut source = source.with_waiting(waiting).with_witnesses(witnesses);
         if let Some(Backfill { until, watch, .. }) = backfill {
             source = source.bounded(until, watch);
         }

@@ -122,12 +122,15 @@ impl PullCheckpoint {
                 unchanged += 1;
             } else if is_known {
                 unchanged += 1;
-                if known.is_some_and(|known| known.absent) {
-                    self.deliveries.is_there(&record);
+                if let Some(known) = known.filter(|known| known.absent) {
+                    self.deliveries.is_there(&record, known);
                 }
             } else {
                 chunk.records.push(record);
             }
+        }
+        if self.pull.each.is_none() {
+            unchanged += self.deliveries.drop_unwanted(&mut chunk.records).await?;
         }
         Ok(unchanged)
     }
@@ -284,8 +287,13 @@ impl Checkpoint for PullCheckpoint {
     }
 
     fn sift_followed<'a>(&'a mut self, chunk: &'a mut Chunk) -> BoxFuture<'a, Result<u64, Failure>> {
-        let vanished = self.deliveries.vanished(chunk);
-        Box::pin(async { vanished.map(|()| 0) })
+        Box::pin(async {
+            if self.pull.each.is_none() {
+                return Ok(0);
+            }
+            self.deliveries.vanished(chunk).await?;
+            self.deliveries.drop_unwanted(&mut chunk.records).await
+        })
     }
 
     fn doubt<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<(), Failure>> {

@@ -19,7 +19,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// How the platform answered for a key's content.
-const ACCEPTED: u64 = 0;
+pub(super) const ACCEPTED: u64 = 0;
 const REFUSED: u64 = 1;
 /// Known keys looked at in one go.
 const SCAN: usize = 4_000;

@@ -1,10 +1,11 @@
 //! The daemon as the control API sees it: answers from the state, the scheduler and the set that serves.
 
+use super::backfill::Backfills;
 use super::service;
 use crate::admin::Refusal;
 use crate::admin::control::{
-    Again, Answer, Condition, ConnectionHealth, Control, Health, JobHealth, JobStatus, QuotaHealth,
-    Readiness, RejectRow, ReloadHealth, Reloaded, SlotRow, Triggered, Wait, WatermarkRow,
+    Again, Answer, Condition, ConnectionHealth, Control, Health, JobHealth, JobStatus, Moved, QuotaHealth,
+    Readiness, RejectRow, ReloadHealth, Reloaded, SlotRow, Step, Triggered, Wait, WatermarkRow, mark_text,
 };
 use crate::clock::SharedClock;
 use crate::connectors::Preview;
@@ -16,10 +17,10 @@ use crate::rest::{Client, ConnectionView, Ping};
 use crate::run::{Outcome, RunId, RunRecord, SlotRange};
 use crate::schedule;
 use crate::scheduler::{Jobs, SchedulerHandle, View};
-use crate::state::{Coordinator as _, JobView, StateError, Store, Watermark};
+use crate::state::{JobView, StateError, Store, Watermark};
 use crate::telemetry;
 use crate::transfer::Failure;
-use crate::watermark::Mark;
+use crate::watermark::{Cursor, Mark};
 use crate::words::{ConnectionName, JobName};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
@@ -30,6 +31,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 /// What a job reads, where it reads one thing.
@@ -51,6 +53,7 @@ pub(super) struct DaemonControl {
     clock: SharedClock,
     started: Instant,
     stage: AtomicU8,
+    backfills: Backfills,
     /// For what goes on after its request was answered.
     me: Weak<Self>,
 }
@@ -63,7 +66,11 @@ impl DaemonControl {
         clock: SharedClock,
     ) -> Arc<Self> {
         let (started, stage) = (Instant::now(), AtomicU8::new(STARTING));
-        Arc::new_cyclic(|me| Self { store, scheduler, reloader, clock, started, stage, me: me.clone() })
+        let backfills = Backfills::new(store.clone());
+        Arc::new_cyclic(|me| {
+            let me = me.clone();
+            Self { store, scheduler, reloader, clock, started, stage, backfills, me }
+        })
     }
 
     pub(super) fn ready(&self) {
@@ -72,6 +79,7 @@ impl DaemonControl {
 
     pub(super) fn draining(&self) {
         self.stage.store(DRAINING, Ordering::Relaxed);
+        self.backfills.stop();
     }
 
     /// Reads the configuration again and tells the service manager about it.
@@ -250,24 +258,11 @@ impl DaemonControl {
         job.trigger.timetable().map_or(self.reloader.set().settings.timezone, |timetable| timetable.zone())
     }
 
-    /// A watermark is not moved under a run's feet, and a job that reads no list by date has none.
-    async fn movable(&self, name: &JobName) -> Answer<()> {
-        if !keeps_watermark(&self.job(name)?) {
-            return Err(Refusal::BadRequest { message: format!("{name} keeps no watermark") });
-        }
-        let view = self.scheduler.view().await.unwrap_or_default();
-        if view.running.iter().any(|slot| slot.job == *name) {
-            let message = format!("{name} is running; wait for its end, or pause it first");
-            return Err(Refusal::Busy { message });
-        }
-        Ok(())
-    }
-
     async fn mark(&self, name: &JobName) -> Answer<WatermarkRow> {
-        let mark = self.store.watermark(name, ENTITY).await.map_err(internal)?;
-        Ok(mark.map_or(WatermarkRow { job: name.clone(), watermark: None, updated: None }, |mark| {
-            WatermarkRow::new(name.clone(), &mark)
-        }))
+        // Also one that was taken away, for what it was before.
+        let marks = self.store.watermarks(Some(name)).await.map_err(internal)?;
+        let mark = marks.into_iter().find(|(_, entity, _)| entity == ENTITY).map(|(_, _, mark)| mark);
+        Ok(mark.map_or(WatermarkRow::none(name.clone()), |mark| WatermarkRow::new(name.clone(), &mark)))
     }
 }
 
@@ -470,6 +465,19 @@ impl Control for DaemonControl {
         })
     }
 
+    fn backfill(
+        &self,
+        job: JobName,
+        since: Cursor,
+        until: Cursor,
+    ) -> BoxFuture<'_, Answer<mpsc::Receiver<Step>>> {
+        Box::pin(async move {
+            self.not_draining()?;
+            let (job, connectors) = (self.job(&job)?, self.reloader.connectors());
+            self.backfills.start(job, connectors, since, until, self.clock.now())
+        })
+    }
+
     fn pause(&self, job: JobName, reason: Option<String>) -> BoxFuture<'_, Answer<()>> {
         Box::pin(async move {
             self.job(&job)?;
@@ -519,18 +527,18 @@ impl Control for DaemonControl {
         })
     }
 
-    fn set_watermark(&self, job: JobName, to: Mark) -> BoxFuture<'_, Answer<WatermarkRow>> {
+    fn set_watermark(&self, job: JobName, to: Option<Mark>) -> BoxFuture<'_, Answer<Moved>> {
         Box::pin(async move {
-            self.movable(&job).await?;
-            self.store.set_watermark(&job, ENTITY, to.to_value()).await.map_err(internal)?;
-            self.mark(&job).await
-        })
-    }
-
-    fn reset_watermark(&self, job: JobName) -> BoxFuture<'_, Answer<()>> {
-        Box::pin(async move {
-            self.movable(&job).await?;
-            self.store.reset_watermark(&job, ENTITY).await.map(drop).map_err(internal)
+            if !keeps_watermark(&self.job(&job)?) {
+                return Err(Refusal::BadRequest { message: format!("{job} keeps no watermark") });
+            }
+            let moved = self.store.set_watermark(&job, ENTITY, to.map(Mark::to_value)).await;
+            let before = moved.map_err(|error| match error {
+                StateError::Running { .. } => Refusal::Busy { message: error.to_string() },
+                error => internal(error),
+            })?;
+            let before = before.and_then(|mark| mark_text(&mark.value));
+            Ok(Moved { now: self.mark(&job).await?, before })
         })
     }
 

@@ -1,6 +1,7 @@
 //! Composition: opens the state, connects the parts, serves until told to stop, drains. What each part does is said
 //! where it lives; this is only their order. The state directory is taken before anything else, and given back last.
 
+mod backfill;
 mod control;
 mod once;
 mod service;

@@ -11,7 +11,7 @@ use crate::run::{Cause, Slot};
 use crate::runner::{Ended, Perform as _, Runner};
 use crate::state::{Claim, Claimed, Closing, Coordinator as _, LedgerBatch, Store};
 use crate::words::ConnectionName;
-use chrono::{SubsecRound as _, TimeDelta};
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -39,7 +39,7 @@ pub async fn once(
     }
     let store = open_store(&loaded.settings.state, &clock).await?;
     let runner = Runner::new(connect(loaded, &store, &clock).await?, None);
-    let once = run(&store, &runner, job, &clock, stop).await;
+    let once = run(&store, &runner, job, seconds_from(clock.now()), stop).await;
     drop(runner);
     drop(blocking(move || drop(store)).await);
     once
@@ -55,12 +55,8 @@ pub async fn backfill(
     stop: watch::Receiver<bool>,
 ) -> Result<Once, StartError> {
     let store = open_store(&loaded.settings.state, &clock).await?;
-    let runner = Runner::backfilling(connect(loaded, &store, &clock).await?, backfill);
-    // Years of orders take longer than any run may; whoever asked for them can stop it.
-    let mut job = job.clone();
-    job.policy.timeout = LONGEST_BACKFILL;
-    let once = run(&store, &runner, &job, &clock, stop).await;
-    drop(runner);
+    let connectors = connect(loaded, &store, &clock).await?;
+    let once = fill(&store, connectors, job, backfill, seconds_from(clock.now()), stop).await;
     drop(blocking(move || drop(store)).await);
     once
 }
@@ -98,21 +94,62 @@ async fn connect(loaded: &Loaded, store: &Store, clock: &SharedClock) -> Result<
     Ok(Arc::new(blocking(move || Connectors::open(&connections, None, store, clock)).await??))
 }
 
+/// The same in a daemon, beside the job's own runs: none of them comes to need its second.
+pub(super) async fn backfill_beside(
+    store: &Store,
+    connectors: Arc<Connectors>,
+    job: &Job,
+    backfill: Backfill,
+    now: DateTime<Utc>,
+    stop: watch::Receiver<bool>,
+) -> Result<Once, StartError> {
+    let timetable = job.trigger.timetable();
+    let is_slot = |at: DateTime<Utc>| {
+        timetable.is_some_and(|timetable| timetable.slots(at, at + TimeDelta::seconds(1)).next().is_some())
+    };
+    let past = || (60..).map(|seconds| now.trunc_subsecs(0) - TimeDelta::seconds(seconds));
+    // A job that is due every second has used them all; then the ledger says which are free.
+    let between = past().take(3600).filter(|at| !is_slot(*at));
+    fill(store, connectors, job, backfill, between.chain(past()), stop).await
+}
+
+async fn fill(
+    store: &Store,
+    connectors: Arc<Connectors>,
+    job: &Job,
+    backfill: Backfill,
+    seconds: impl Iterator<Item = DateTime<Utc>>,
+    stop: watch::Receiver<bool>,
+) -> Result<Once, StartError> {
+    let runner = Runner::backfilling(connectors, backfill);
+    // Years of orders take longer than any run may; whoever asked for them can stop it.
+    let mut job = job.clone();
+    job.policy.timeout = LONGEST_BACKFILL;
+    run(store, &runner, &job, seconds, stop).await
+}
+
+fn seconds_from(now: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> {
+    (0..).map(move |seconds| now.trunc_subsecs(0) + TimeDelta::seconds(seconds))
+}
+
+/// A run for the first of these seconds that is free: one that the job's own slots have used is not.
 async fn run(
     store: &Store,
     runner: &Runner,
     job: &Job,
-    clock: &SharedClock,
+    mut seconds: impl Iterator<Item = DateTime<Utc>>,
     stop: watch::Receiver<bool>,
 ) -> Result<Once, StartError> {
-    // A second that the job's own slots have used is not free; the next one is.
-    let mut at = clock.now().trunc_subsecs(0);
     let token = loop {
+        let Some(at) = seconds.next() else {
+            return Err(StartError::Job(format!("{}: no second is free for its run", job.name)));
+        };
         let slot = Slot { job: job.name.clone(), at };
         let claims = vec![Claim { slot, cause: Cause::Manual }];
-        match store.write(LedgerBatch { claims, ..LedgerBatch::default() }).await?.pop() {
-            Some(Claimed::Granted(token)) => break token,
-            Some(Claimed::Refused(_)) | None => at += TimeDelta::seconds(1),
+        if let Some(Claimed::Granted(token)) =
+            store.write(LedgerBatch { claims, ..LedgerBatch::default() }).await?.pop()
+        {
+            break token;
         }
     };
     let ended = runner.perform(Arc::new(job.clone()), token.clone(), stop).await;

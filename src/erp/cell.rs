@@ -2,6 +2,7 @@
 //! text, and where a column could not keep its digits, the record is refused.
 
 use crate::connection::Dialect;
+use crate::transfer;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::DateTime;
@@ -44,7 +45,7 @@ pub(super) fn raw_cell(dialect: Dialect, kind: Kind, raw: &RawValue) -> Result<C
     match (kind, text.as_bytes().first()) {
         (Kind::Plain, Some(b'"')) => Ok(Cell::Text(serde_json::from_str(text).map_err(wrong)?)),
         (Kind::Plain | Kind::Json, Some(b'{' | b'[')) if is_plain(text) => Ok(Cell::Text(text.to_owned())),
-        _ => cell(dialect, kind, &serde_json::from_str(text).map_err(wrong)?),
+        _ => cell(dialect, kind, &transfer::json(text).map_err(wrong)?),
     }
 }
 

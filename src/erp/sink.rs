@@ -13,13 +13,15 @@ use super::failure::{Fault, failure, fault};
 use super::session::Session;
 use super::table::{Fit, Table};
 use crate::job::{OnGone, Write};
-use crate::transfer::{Batch, Failure, Record, Rejected, Settled, Sink, each_field};
+use crate::transfer::{Batch, Failure, Record, Rejected, Settled, Sink, each_field, json};
 use futures_util::future::BoxFuture;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+
+const NO_OBJECT: &str = "the row is not a JSON object";
 
 /// A table that records are upserted into.
 pub struct SqlSink {
@@ -247,14 +249,15 @@ impl Plan {
 
     /// What goes into which columns.
     fn cells(&mut self, record: &Record, write: &Write) -> Result<(Vec<usize>, Vec<Cell>), String> {
-        let no_object = |_| "the row is not a JSON object".to_owned();
+        let no_object = |_| NO_OBJECT.to_owned();
         let mut placed = Placed(vec![None; self.table.columns.len()]);
         let mapped: Vec<(String, Value)>;
         let mut row: Vec<(Cow<'_, str>, &RawValue)> = Vec::new();
         match &write.map {
             Some(map) => {
-                let row: Map<String, Value> =
-                    serde_json::from_str(record.content.get()).map_err(no_object)?;
+                let Ok(Value::Object(row)) = json(record.content.get()) else {
+                    return Err(NO_OBJECT.to_owned());
+                };
                 mapped = map.apply(&row).map_err(|error| error.to_string())?.into_iter().collect();
                 for (field, value) in &mapped {
                     placed.put(self.column_for(field), field, Given::Value(value));

@@ -1,8 +1,8 @@
 //! The two ends of a pull: what is asked of a platform, and where its rows go.
 
-use super::FieldMap;
+use super::{FieldMap, MapRule, Push, Read};
 use crate::schedule::Timetable;
-use crate::words::{ConnectionName, FieldPath, Template};
+use crate::words::{ConnectionName, FieldPath, JobName, Template};
 
 pub use crate::watermark::{Cursor, CursorFormat, FeedRules};
 
@@ -32,6 +32,44 @@ pub struct Pull {
     pub max_gone: f64,
     /// What XML can't say of the rows, where the platform answers XML.
     pub xml: XmlTypes,
+    /// A record of which every one of these fields has one of these texts is not delivered.
+    pub skip_when: Vec<(FieldPath, Vec<String>)>,
+    /// What comes back as this push last sent it is not delivered.
+    pub echo: Option<Echo>,
+}
+
+/// A push whose records come back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Echo {
+    /// The push.
+    pub job: JobName,
+    /// The fields it sends, in its order.
+    pub fields: Vec<FieldPath>,
+    /// Which of them are its key.
+    pub key: Vec<FieldPath>,
+}
+
+impl Echo {
+    /// The echo of a push; nothing where it has no map, or its map doesn't send its key.
+    #[must_use]
+    pub fn of(job: &JobName, read: &Read, push: &Push) -> Option<Self> {
+        let FieldMap(rules) = push.map.as_ref()?;
+        let field = |name: &String| FieldPath::new(name).ok();
+        let sends = |rule: &MapRule, column: &String| match rule {
+            MapRule::Template(template) => template.sole_placeholder() == Some(column),
+            MapRule::Field { field, .. } => field.to_string() == *column,
+            MapRule::Constant(_) | MapRule::Record => false,
+        };
+        let of_column = |column: &String| {
+            let (name, _) = rules.iter().find(|(_, rule)| sends(rule, column))?;
+            field(name)
+        };
+        Some(Self {
+            job: job.clone(),
+            fields: rules.iter().map(|(name, _)| field(name)).collect::<Option<_>>()?,
+            key: read.key.iter().map(of_column).collect::<Option<_>>()?,
+        })
+    }
 }
 
 /// What XML can't say of a row; JSON rows need none of it. Paths lead through lists as if they weren't there:

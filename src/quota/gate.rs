@@ -1,6 +1,6 @@
 //! The gate every request of a connection passes: all quotas, the limit of requests on the way, and what the
 //! platform itself asked us to wait. It promises that whoever holds a [`Permit`] may send now: live requests first come
-//! first served, a backfill's only while no live one waits, and of each window of a minute or longer half at most.
+//! first served, a backfill's only while no live one waits, and of each window half at most.
 //!
 //! The log enforces; governor only paces the quota with the shortest window, so that `10/s` is ten requests spread
 //! over the second and not ten at once. Longer windows aren't paced: `1000/day` would be one request every 86 s.
@@ -54,7 +54,7 @@ struct Keeper {
 #[derive(Debug)]
 struct Book {
     log: Log,
-    /// What backfills sent, against half of the long quotas.
+    /// What backfills sent, against half of the quotas.
     backfills: Log,
     pacer: Option<Pacer>,
     not_before: Option<Instant>,
@@ -359,10 +359,9 @@ fn pacer(quotas: &[Quota]) -> Option<Pacer> {
     paced.and_then(Pacer::new)
 }
 
-/// What backfills may take of each window of a minute or longer.
+/// What backfills may take.
 fn halves(quotas: &[Quota]) -> Vec<Quota> {
-    let long = quotas.iter().filter(|quota| quota.window >= KEPT);
-    long.map(|quota| Quota { requests: (quota.requests / 2).max(1), ..*quota }).collect()
+    quotas.iter().map(|quota| quota.halved()).collect()
 }
 
 /// A live request that waits.

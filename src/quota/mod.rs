@@ -81,6 +81,17 @@ fn window_seconds(window: &str) -> Option<u64> {
     count.checked_mul(unit).filter(|seconds| (1..=366 * DAY).contains(seconds))
 }
 
+impl Quota {
+    /// Half of it; of a single request, one in twice the time.
+    #[must_use]
+    pub fn halved(self) -> Self {
+        match self.requests {
+            0 | 1 => Self { window: self.window * 2, ..self },
+            requests => Self { requests: requests / 2, ..self },
+        }
+    }
+}
+
 impl fmt::Display for Quota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.window.as_secs();
@@ -114,6 +125,13 @@ mod notation {
             assert_eq!(quota, Quota { requests, window: Duration::from_secs(seconds) }, "{text}");
             assert_eq!(quota.to_string(), shown);
             assert_eq!(shown.parse(), Ok(quota));
+        }
+    }
+
+    #[test]
+    fn half_of_a_quota_is_never_none_of_it() {
+        for (all, half) in [("10/s", "5/s"), ("5/min", "2/min"), ("1/s", "1/2s"), ("2/day", "1/day")] {
+            assert_eq!(all.parse::<Quota>().unwrap().halved().to_string(), half);
         }
     }
 

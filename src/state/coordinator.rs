@@ -103,7 +103,7 @@ pub struct LedgerBatch {
 /// How far a job has read one entity of its source.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Watermark {
-    /// A cursor or an id, as the job's own rules write it.
+    /// A cursor or an id, as the job's own rules write it; null once a person took it away.
     pub value: Value,
     /// When it was written.
     pub updated: DateTime<Utc>,

@@ -1,6 +1,7 @@
 //! What can go wrong with the state directory: one variant per thing a caller or an operator can do about it.
 
 use crate::run::{RunId, Slot};
+use crate::words::JobName;
 use std::any::Any;
 use std::fmt;
 use std::path::PathBuf;
@@ -61,6 +62,14 @@ pub enum StateError {
         /// The slot.
         slot: Slot,
         /// The run that lost it.
+        run: RunId,
+    },
+    /// The job is running.
+    #[error("{job} is running ({run}); wait for its end, or pause it and try again then")]
+    Running {
+        /// The job.
+        job: JobName,
+        /// The run that holds one of its slots.
         run: RunId,
     },
     /// An import would overwrite a state.

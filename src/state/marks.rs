@@ -13,7 +13,7 @@ use serde_json::Value;
 const PREVIOUS: usize = 10;
 
 impl Store {
-    /// All watermarks, or those of one job, with job and entity.
+    /// All watermarks, or those of one job, with job and entity; also those that were taken away, whose value is null.
     pub async fn watermarks(
         &self,
         job: Option<&JobName>,
@@ -31,33 +31,31 @@ impl Store {
         .await
     }
 
-    /// Sets a watermark as a person asked, and gives up an unfinished walk. The caller sees to it that no run of
-    /// the job is going.
-    pub async fn set_watermark(&self, job: &JobName, entity: &str, value: Value) -> Result<(), StateError> {
+    /// Sets a watermark as a person asked, or takes it away so that the job starts from its beginning, and gives up an
+    /// unfinished walk. What was delivered is remembered still, and so is the value before, which it gives. Refused
+    /// with [`StateError::Running`] while a run holds a slot of the job; none can begin in between.
+    pub async fn set_watermark(
+        &self,
+        job: &JobName,
+        entity: &str,
+        value: Option<Value>,
+    ) -> Result<Option<Watermark>, StateError> {
         let (job, entity) = (job.clone(), entity.to_owned());
         self.blocking(move |inner| {
             let mut writer = inner.writer()?;
+            let slots = keys::job(keys::SLOT, &job);
+            if let Some((_, run)) = writer.open.iter().find(|(slot, _)| slot.starts_with(&slots)) {
+                return Err(StateError::Running { job, run: *run }.into());
+            }
             let mut draft = inner.draft();
-            put_watermark(&mut draft, &job, &entity, value, None, inner.now())?;
+            let before = draft.json(&keys::entity(keys::WATERMARK, &job, &entity))?;
+            // Taking away what isn't there leaves nothing behind.
+            if value.is_some() || before.is_some() {
+                put_watermark(&mut draft, &job, &entity, value.unwrap_or_default(), None, inner.now())?;
+            }
             put_walk(&mut draft, &job, &entity, Walk::Clear)?;
-            inner.commit(&mut writer, draft, Weight::Milestone)
-        })
-        .await
-    }
-
-    /// Forgets a watermark and an unfinished walk, so that the job starts from its beginning; says whether there
-    /// was one. What was delivered is remembered still.
-    pub async fn reset_watermark(&self, job: &JobName, entity: &str) -> Result<bool, StateError> {
-        let key = keys::entity(keys::WATERMARK, job, entity);
-        let walk = keys::entity(keys::WALK, job, entity);
-        self.blocking(move |inner| {
-            let mut writer = inner.writer()?;
-            let mut draft = inner.draft();
-            let was_there = draft.contains(&key)?;
-            draft.remove(key);
-            draft.remove(walk);
             inner.commit(&mut writer, draft, Weight::Milestone)?;
-            Ok(was_there)
+            Ok(before)
         })
         .await
     }
@@ -75,7 +73,8 @@ impl Store {
 
 impl Inner {
     pub(super) fn watermark(&self, job: &JobName, entity: &str) -> Result<Option<Watermark>, Fault> {
-        self.draft().json(&keys::entity(keys::WATERMARK, job, entity))
+        let kept: Option<Watermark> = self.draft().json(&keys::entity(keys::WATERMARK, job, entity))?;
+        Ok(kept.filter(|mark| !mark.value.is_null()))
     }
 
     pub(super) fn commit_watermark(&self, token: &Token, mark: NewMark) -> Result<(), Fault> {
@@ -101,7 +100,7 @@ fn put_watermark(
     let mut previous = Vec::new();
     if let Some(old) = draft.json::<Watermark>(&key)? {
         previous = old.previous;
-        if old.value != value {
+        if old.value != value && !old.value.is_null() {
             previous.insert(0, PastMark { value: old.value, updated: old.updated, run: old.run });
             previous.truncate(PREVIOUS);
         }

@@ -75,6 +75,24 @@ impl CursorFormat {
         }
     }
 
+    /// The upper bound to ask for so that no instant before `high` is left out, rounded up to what the format can say.
+    #[must_use]
+    pub fn write_high(&self, high: Cursor) -> String {
+        let of = |instant: DateTime<Utc>| match self {
+            Self::Local { pattern, timezone } => {
+                largest_reading(instant, *timezone).format(pattern).to_string()
+            }
+            _ => self.write_low(Cursor::at(instant), instant),
+        };
+        let Some(instant) = high.instant().filter(|_| *self != Self::Integer) else {
+            return high.0.to_string();
+        };
+        // A platform that dates by the day is asked for the whole of the last one.
+        let rounded = [0, 1, 60, 3600, 86_400].map(|seconds| of(instant + TimeDelta::seconds(seconds)));
+        let is_enough = |text: &&String| self.read_text(text).is_none_or(|cursor| cursor >= high);
+        rounded.iter().find(is_enough).unwrap_or(&rounded[4]).clone()
+    }
+
     /// Where reading starts when this cursor is asked for: the smallest cursor that is written like it or reads later.
     /// A platform that dates by the day changes rows all day long under one cursor.
     #[must_use]
@@ -140,21 +158,36 @@ fn earliest(reading: NaiveDateTime, timezone: Tz) -> DateTime<Utc> {
     (reading - TimeDelta::seconds(i64::from(widest))).and_utc()
 }
 
+const QUARTER: i64 = 15 * 60;
+
 /// The smallest local reading of any instant in `[low, now]`. Readings only fall when clocks are set back, by less
 /// than a day, at whole quarters of an hour.
 fn smallest_reading(low: DateTime<Utc>, now: DateTime<Utc>, timezone: Tz) -> NaiveDateTime {
-    const QUARTER: i64 = 15 * 60;
-    let reading = |instant: DateTime<Utc>| instant.with_timezone(&timezone).naive_local();
     let until = now.min(low + TimeDelta::hours(26));
-    let mut smallest = reading(low);
-    let mut quarter = (low.timestamp().div_euclid(QUARTER) + 1) * QUARTER;
-    while quarter <= until.timestamp() {
-        if let Some(instant) = DateTime::from_timestamp(quarter, 0) {
-            smallest = smallest.min(reading(instant));
-        }
-        quarter += QUARTER;
-    }
-    smallest
+    let first = (low.timestamp().div_euclid(QUARTER) + 1) * QUARTER;
+    readings(low, first, until, timezone).min().unwrap_or_else(|| low.naive_utc())
+}
+
+/// The largest local reading of any instant up to `high`: the last one before clocks were set back, if that is later.
+fn largest_reading(high: DateTime<Utc>, timezone: Tz) -> NaiveDateTime {
+    let from = high - TimeDelta::hours(26);
+    let first = (from.timestamp().div_euclid(QUARTER) + 1) * QUARTER;
+    // Clocks are set back at a quarter: the second before it has the largest reading.
+    let before = readings(high, first - 1, high, timezone);
+    before.max().unwrap_or_else(|| high.naive_utc())
+}
+
+/// How `instant` reads, and each quarter of an hour from the second `first` on.
+fn readings(
+    instant: DateTime<Utc>,
+    first: i64,
+    until: DateTime<Utc>,
+    timezone: Tz,
+) -> impl Iterator<Item = NaiveDateTime> {
+    let step = usize::try_from(QUARTER).unwrap_or(usize::MAX);
+    let quarters = (first..=until.timestamp()).step_by(step);
+    let instants = quarters.filter_map(|second| DateTime::from_timestamp(second, 0)).chain([instant]);
+    instants.map(move |instant| instant.with_timezone(&timezone).naive_local())
 }
 
 #[cfg(test)]
@@ -176,6 +209,21 @@ mod tests {
         assert_eq!(madrid().write_low(low, utc("2026-10-25T00:40:00Z")), "2026-10-25 02:30:00");
         assert_eq!(madrid().write_low(low, utc("2026-10-25T01:10:00Z")), "2026-10-25 02:00:00");
         assert_eq!(madrid().read_text("2026-10-25 02:30:00"), Some(low));
+    }
+
+    #[test]
+    fn an_upper_bound_leaves_nothing_out_either() {
+        // What was written at 02:50 before clocks were set back is older than what reads 02:10 after it.
+        let second_pass = Cursor::at(utc("2026-10-25T01:10:00Z"));
+        assert_eq!(madrid().write_high(second_pass), "2026-10-25 03:10:00");
+        assert_eq!(madrid().write_high(Cursor::at(utc("2026-10-25T00:30:00Z"))), "2026-10-25 02:30:00");
+        assert_eq!(madrid().write_high(Cursor::at(utc("2026-10-25T12:00:00.5Z"))), "2026-10-25 13:00:01");
+        let date = CursorFormat::Local { pattern: "%Y-%m-%d".to_owned(), timezone: Tz::UTC };
+        assert_eq!(date.write_high(Cursor::at(utc("2026-03-02T11:20:05Z"))), "2026-03-03");
+        assert_eq!(date.write_high(Cursor::at(utc("2026-03-02T00:00:00Z"))), "2026-03-02");
+        assert_eq!(CursorFormat::EpochSeconds.write_high(Cursor(1_001)), "2");
+        assert_eq!(CursorFormat::Rfc3339.write_high(Cursor(1_001)), "1970-01-01T00:00:02Z");
+        assert_eq!(CursorFormat::EpochMillis.write_high(Cursor(1_001)), "1001");
     }
 
     #[test]

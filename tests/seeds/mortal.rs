@@ -1,12 +1,13 @@
 //! The ends of a run with a fate: at a step decided beforehand the process dies, or the ERP fails under the writer.
 
+use super::world::Erp;
 use cadenced::connectors::Ends;
 use cadenced::transfer::{
     Batch, Checkpoint, Chunk, Class, Failure, Progress, Record, Rejected, Settled, Sink, Source,
 };
 use futures_util::future::BoxFuture;
-use sqlx::sqlite::SqlitePool;
-use sqlx::{Connection as _, Sqlite};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
 use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -28,6 +29,12 @@ pub(super) enum Blow {
     CommitUnheard,
     /// Another program holds the database's lock.
     Locked,
+    /// Another program reads on, so that the transaction can't be committed.
+    CommitFails,
+    /// There is no room left for another page.
+    DiskFull,
+    /// There is none, and none was needed.
+    DiskNearlyFull,
     /// The table is away.
     TableAway,
 }
@@ -45,6 +52,9 @@ impl Blow {
             Self::ErpDown => "ERP down",
             Self::CommitUnheard => "ERP's commit unheard",
             Self::Locked => "ERP locked",
+            Self::CommitFails => "ERP's commit failed",
+            Self::DiskFull => "ERP's disk full",
+            Self::DiskNearlyFull => "ERP's disk nearly full",
             Self::TableAway => "ERP's table away",
         }
     }
@@ -56,20 +66,20 @@ pub(super) struct Fate {
     left: Arc<Mutex<Option<(u32, Blow)>>>,
     struck: Arc<Mutex<Option<Blow>>>,
     dead: Arc<Notify>,
-    erp: SqlitePool,
-    /// The other program's connection that holds the lock.
-    lock: Arc<tokio::sync::Mutex<Option<sqlx::pool::PoolConnection<Sqlite>>>>,
+    erp: Erp,
+    /// The other program's connection that holds the lock, or the room.
+    other: Arc<tokio::sync::Mutex<Option<SqliteConnection>>>,
 }
 
 impl Fate {
     /// The blow falls on the step after `steps` others; a death counts every step, a failing ERP its writes.
-    pub(super) fn new(erp: SqlitePool, blow: Option<(u32, Blow)>) -> Self {
+    pub(super) fn new(erp: &Erp, blow: Option<(u32, Blow)>) -> Self {
         Self {
             left: Arc::new(Mutex::new(blow)),
             struck: Arc::default(),
             dead: Arc::default(),
-            erp,
-            lock: Arc::default(),
+            erp: erp.clone(),
+            other: Arc::default(),
         }
     }
 
@@ -78,9 +88,9 @@ impl Fate {
         self.dead.notified().await;
     }
 
-    /// Whether somebody else is to lock the ERP.
-    pub(super) fn locks(&self) -> bool {
-        matches!(*self.left.lock().unwrap(), Some((_, Blow::Locked)))
+    /// What is still to happen.
+    pub(super) fn coming(&self) -> Option<Blow> {
+        self.left.lock().unwrap().map(|(_, blow)| blow)
     }
 
     /// What has happened.
@@ -90,12 +100,18 @@ impl Fate {
 
     /// Undoes what was done to the ERP.
     pub(super) async fn heal(&self) {
-        if let Some(mut lock) = self.lock.lock().await.take() {
-            sqlx::query("rollback").execute(&mut *lock).await.unwrap();
-            lock.ping().await.unwrap();
+        if let Some(mut other) = self.other.lock().await.take() {
+            match self.struck() {
+                Some(Blow::DiskFull | Blow::DiskNearlyFull) => {
+                    let free = "pragma max_page_count = 1000000; drop table ballast";
+                    sqlx::raw_sql(free).execute(&mut other).await.unwrap();
+                }
+                _ => drop(sqlx::raw_sql("rollback").execute(&mut other).await.unwrap()),
+            }
+            other.close().await.unwrap();
         }
         if self.struck() == Some(Blow::TableAway) {
-            sqlx::query("alter table away rename to b2market_orders").execute(&self.erp).await.unwrap();
+            sqlx::query("alter table away rename to b2market_orders").execute(&self.erp.pool).await.unwrap();
         }
     }
 
@@ -158,18 +174,43 @@ impl Fate {
                 sink.write(batch).await?;
                 return Err(gone());
             }
-            Some(Blow::Locked) => {
-                let mut other = self.erp.acquire().await.unwrap();
-                sqlx::query("begin immediate").execute(&mut *other).await.unwrap();
-                *self.lock.lock().await = Some(other);
-            }
+            Some(Blow::Locked) => self.also("begin immediate").await,
+            Some(Blow::CommitFails) => self.also("begin; select count(*) from b2market_orders").await,
+            Some(Blow::DiskFull) => self.fill().await,
             Some(Blow::TableAway) => {
                 let away = "alter table b2market_orders rename to away";
-                sqlx::query(away).execute(&self.erp).await.unwrap();
+                sqlx::query(away).execute(&self.erp.pool).await.unwrap();
             }
             _ => {}
         }
-        self.strike(blow, sink.write(batch)).await
+        let settled = self.strike(blow, sink.write(batch)).await;
+        match (blow, &settled) {
+            (Some(Blow::Locked | Blow::CommitFails), Ok(_)) => panic!("{blow:?}, and yet it was written"),
+            (Some(Blow::DiskFull), Ok(_)) => *self.struck.lock().unwrap() = Some(Blow::DiskNearlyFull),
+            _ => {}
+        }
+        settled
+    }
+
+    /// Another program does this, and is not done.
+    async fn also(&self, sql: &'static str) {
+        let options = SqliteConnectOptions::new().filename(&self.erp.file);
+        let mut other = options.connect().await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut other).await.unwrap();
+        *self.other.lock().await = Some(other);
+    }
+
+    /// Leaves no page free, and allows no more: in a shared cache the limit holds for all its connections.
+    async fn fill(&self) {
+        let options = SqliteConnectOptions::new().filename(&self.erp.file).shared_cache(true);
+        let mut other = options.connect().await.unwrap();
+        sqlx::raw_sql("create table ballast (x)").execute(&mut other).await.unwrap();
+        let pages: i64 = sqlx::query_scalar("pragma page_count").fetch_one(&mut other).await.unwrap();
+        let limit = format!("pragma max_page_count = {pages}");
+        sqlx::raw_sql(AssertSqlSafe(limit)).execute(&mut other).await.unwrap();
+        while sqlx::raw_sql("insert into ballast values (zeroblob(3000))").execute(&mut other).await.is_ok() {
+        }
+        *self.other.lock().await = Some(other);
     }
 }
 

@@ -16,7 +16,7 @@ use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::Value;
-use sqlx::sqlite::SqlitePool;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,12 +33,46 @@ impl Clock for Skewed {
     }
 }
 
-/// What outlasts a seed: the platform's thread, the ERP's file, the client.
+/// What outlasts a seed: the platform's thread, the ERP's files, the client.
 pub(super) struct World {
     market: B2Market,
-    erp: SqlitePool,
+    /// One with a write-ahead log, which readers don't disturb, and one without.
+    erps: [Erp; 2],
     dir: tempfile::TempDir,
     tally: Tally,
+}
+
+/// A database that stands for the ERP's.
+#[derive(Clone)]
+pub(super) struct Erp {
+    pub(super) pool: SqlitePool,
+    pub(super) file: PathBuf,
+    pub(super) has_log: bool,
+}
+
+impl Erp {
+    async fn new(dir: &Path, has_log: bool) -> Self {
+        let file = dir.join(if has_log { "logged.db" } else { "erp.db" });
+        let size = erp::Size { warehouses: 0, articles: 0 };
+        let pool = erp::create(&file, size).await.unwrap();
+        // Every version a row ever had, in the order they were written.
+        let written = r#"
+            create table written (n integer primary key, id text, version text);
+            create trigger inserted after insert on b2market_orders begin
+                insert into written (id, version)
+                values (new.id, new."updatedAt" || new.status || new."quantityServed" || new.active); end;
+            create trigger updated after update on b2market_orders begin
+                insert into written (id, version)
+                values (new.id, new."updatedAt" || new.status || new."quantityServed" || new.active); end;"#;
+        sqlx::raw_sql(written).execute(&pool).await.unwrap();
+        if has_log {
+            return Self { pool, file, has_log };
+        }
+        pool.close().await;
+        let options = SqliteConnectOptions::new().filename(&file).journal_mode(SqliteJournalMode::Delete);
+        let pool = SqlitePool::connect_with(options).await.unwrap();
+        Self { pool, file, has_log }
+    }
 }
 
 /// How a run ended.
@@ -53,19 +87,8 @@ impl World {
         let clock = cadenced::sandbox::Clock::standing(DateTime::UNIX_EPOCH);
         let wire = WireOptions { clock, ..WireOptions::default() };
         let market = B2Market::start(b2market::Options { wire, ..b2market::Options::default() }).unwrap();
-        let size = erp::Size { warehouses: 0, articles: 0 };
-        let erp = erp::create(&dir.path().join("erp.db"), size).await.unwrap();
-        // Every version a row ever had, in the order they were written.
-        let written = r#"
-            create table written (n integer primary key, id text, version text);
-            create trigger inserted after insert on b2market_orders begin
-                insert into written (id, version)
-                values (new.id, new."updatedAt" || new.status || new."quantityServed" || new.active); end;
-            create trigger updated after update on b2market_orders begin
-                insert into written (id, version)
-                values (new.id, new."updatedAt" || new.status || new."quantityServed" || new.active); end;"#;
-        sqlx::raw_sql(written).execute(&erp).await.unwrap();
-        Self { market, erp, dir, tally: tally.clone() }
+        let erps = [Erp::new(dir.path(), true).await, Erp::new(dir.path(), false).await];
+        Self { market, erps, dir, tally: tally.clone() }
     }
 
     /// Plays a seed; says what is wrong in the end.
@@ -73,7 +96,9 @@ impl World {
         let mut dice = StdRng::seed_from_u64(seed);
         self.market.start_over(seed);
         self.market.take_answers();
-        sqlx::raw_sql("delete from b2market_orders; delete from written").execute(&self.erp).await.unwrap();
+        let erp = self.erps[usize::from(dice.random_bool(0.5))].clone();
+        let clear = "delete from b2market_orders; delete from written";
+        sqlx::raw_sql(clear).execute(&erp.pool).await.unwrap();
         let quiet = Arc::new(AtomicBool::new(false));
         let mut noise = Noise::new(seed, &quiet, &self.tally);
         self.set_up(&mut dice, &mut noise);
@@ -83,10 +108,11 @@ impl World {
 
         let skew = TimeDelta::seconds(dice.random_range(-90..=90));
         let clock: SharedClock = Arc::new(Skewed(self.market.wire.clock().clone(), skew));
-        let loaded = self.config(dice.random_range(4..=11));
+        let page_size = dice.random_range(4..=11);
+        let loaded = [self.config(&erp, page_size, ""), self.config(&erp, page_size, "?cache=shared")];
         let mut daemon = self.start(&loaded, seed, &clock).await;
         for _ in 0..dice.random_range(3..=7) {
-            let fate = Fate::new(self.erp.clone(), draw(&mut dice));
+            let fate = Fate::new(&erp, draw(&mut dice, erp.has_log));
             let end = daemon.run(&fate).await;
             fate.heal().await;
             if let Some(blow) = fate.struck() {
@@ -116,7 +142,7 @@ impl World {
         self.market.wire.heal();
         for run in 1..=2 {
             self.market.wire.clock().advance(Duration::from_secs(dice.random_range(0..=4000)));
-            match daemon.run(&Fate::new(self.erp.clone(), None)).await {
+            match daemon.run(&Fate::new(&erp, None)).await {
                 RunEnd::Ended(Ok(note), _) if run == 1 || note.is_none() => {}
                 RunEnd::Ended(Ok(note), _) => return Err(format!("run {run} on a quiet platform: {note:?}")),
                 RunEnd::Ended(Err(failure), _) => {
@@ -127,7 +153,7 @@ impl World {
         }
         drop(daemon);
         std::fs::remove_dir_all(self.state(seed)).unwrap();
-        self.verdict().await
+        self.verdict(&erp.pool).await
     }
 
     /// The platform as it is before the first run.
@@ -160,14 +186,15 @@ impl World {
         self.market.set_max_page_size(cap);
     }
 
-    fn config(&self, page_size: u32) -> Loaded {
-        let (url, erp) = (self.market.url(), self.dir.path().join("erp.db"));
+    /// `options` are those of the ERP's address.
+    fn config(&self, erp: &Erp, page_size: u32, options: &str) -> Loaded {
+        let url = self.market.url();
         let file = self.dir.path().join("cadenced.toml");
         let text = format!(
             r#"
             timezone = "Europe/Madrid"
             [connection.erp]
-            sql = "sqlite://{}"
+            sql = "sqlite://{}{options}"
             [connection.b2market]
             url = "{url}"
             auth = {{ login = "/login", body = {{ _username = "erp", _password = "b2m-secret" }}, token = "token", renew-on = [401, 403] }}
@@ -182,7 +209,7 @@ impl World {
             pages = {{ total = "pagination.totalPages", items = "pagination.totalItems" }}
             since = {{ field = "updatedAt", format = "%Y-%m-%d %H:%M:%S", timezone = "Europe/Madrid", start = "1999-01-01 01:00:00", overlap = "10m", settle = "60s" }}
             "#,
-            erp.display()
+            erp.file.display()
         );
         std::fs::write(&file, text).unwrap();
         config::load(&Sources { file: Some(file), ..Sources::default() }).unwrap()
@@ -192,21 +219,27 @@ impl World {
         self.dir.path().join(format!("state-{seed}"))
     }
 
-    async fn start(&self, loaded: &Loaded, seed: u64, clock: &SharedClock) -> Daemon {
+    async fn start(&self, loaded: &[Loaded; 2], seed: u64, clock: &SharedClock) -> Daemon {
         let store = open(&self.state(seed), clock).await;
         let open = |connections: &_, before: Option<&_>| {
             Connectors::open(connections, before, store.clone(), Arc::clone(clock)).unwrap()
         };
-        let mut connections = loaded.connections.clone();
-        for connection in connections.values_mut() {
-            if let ConnectionKind::Rest(rest) = &mut connection.kind {
-                // No time passes here: waits would be for ever, and a platform left alone would stay so.
-                rest.limits.retry.first = Duration::ZERO;
-                rest.limits.retry_share = 1.0;
-                rest.limits.breaker.after = u32::MAX;
+        let [loaded, shared] = loaded;
+        // No time passes here: waits would be for ever, and a platform left alone would stay so.
+        let eager = |loaded: &Loaded| {
+            let mut connections = loaded.connections.clone();
+            for connection in connections.values_mut() {
+                if let ConnectionKind::Rest(rest) = &mut connection.kind {
+                    rest.limits.retry.first = Duration::ZERO;
+                    rest.limits.retry_share = 1.0;
+                    rest.limits.breaker.after = u32::MAX;
+                }
             }
-        }
+            connections
+        };
+        let mut connections = eager(loaded);
         let connectors = open(&connections, None);
+        let cramped = open(&eager(shared), Some(&connectors));
         for connection in connections.values_mut() {
             if let ConnectionKind::Sql(sql) = &mut connection.kind {
                 sql.statement_timeout = Duration::from_millis(40);
@@ -214,16 +247,16 @@ impl World {
         }
         let impatient = open(&connections, Some(&connectors));
         let job = loaded.jobs.values().next().unwrap().clone();
-        Daemon { store, connectors, impatient, job, clock: Arc::clone(clock) }
+        Daemon { store, connectors, impatient, cramped, job, clock: Arc::clone(clock) }
     }
 
-    async fn restart(&self, daemon: Daemon, loaded: &Loaded, seed: u64, clock: &SharedClock) -> Daemon {
+    async fn restart(&self, daemon: Daemon, loaded: &[Loaded; 2], seed: u64, clock: &SharedClock) -> Daemon {
         drop(daemon);
         self.start(loaded, seed, clock).await
     }
 
-    async fn verdict(&self) -> Result<(), String> {
-        let differences = erp::differences(&self.erp, &self.market.orders()).await.unwrap();
+    async fn verdict(&self, pool: &SqlitePool) -> Result<(), String> {
+        let differences = erp::differences(pool, &self.market.orders()).await.unwrap();
         if !differences.is_empty() {
             return Err(format!("the tables differ:\n  {}", differences.join("\n  ")));
         }
@@ -240,7 +273,7 @@ impl World {
         }
         let mut latest: HashMap<String, usize> = HashMap::new();
         let written: Vec<(String, String)> =
-            sqlx::query_as("select id, version from written order by n").fetch_all(&self.erp).await.unwrap();
+            sqlx::query_as("select id, version from written order by n").fetch_all(pool).await.unwrap();
         for (id, version) in written {
             let before = latest.get(&id).copied().unwrap_or(0);
             let held = held.get(&(id.clone(), version.clone())).map(Vec::as_slice).unwrap_or_default();
@@ -256,7 +289,7 @@ impl World {
 }
 
 /// What happens to the next run, if anything.
-fn draw(dice: &mut StdRng) -> Option<(u32, Blow)> {
+fn draw(dice: &mut StdRng, has_log: bool) -> Option<(u32, Blow)> {
     let (steps, writes) = (dice.random_range(0..60), dice.random_range(0..6));
     match dice.random_range(0..100) {
         0..10 => Some((steps, Blow::DieBefore)),
@@ -266,6 +299,9 @@ fn draw(dice: &mut StdRng) -> Option<(u32, Blow)> {
         40..48 => Some((writes, Blow::CommitUnheard)),
         48..52 => Some((writes, Blow::Locked)),
         52..56 => Some((writes, Blow::TableAway)),
+        56..61 => Some((writes, Blow::DiskFull)),
+        // With a log a reader keeps nobody from committing.
+        61..66 => Some((writes, if has_log { Blow::DiskFull } else { Blow::CommitFails })),
         _ => None,
     }
 }
@@ -276,6 +312,8 @@ struct Daemon {
     connectors: Connectors,
     /// The same with little patience for the ERP's locks.
     impatient: Connectors,
+    /// The same over a connection that others can limit.
+    cramped: Connectors,
     job: Job,
     clock: SharedClock,
 }
@@ -285,7 +323,11 @@ impl Daemon {
         let token = self.claim().await;
         let mut counts = Counts::default();
         let run = async {
-            let connectors = if fate.locks() { &self.impatient } else { &self.connectors };
+            let connectors = match fate.coming() {
+                Some(Blow::Locked | Blow::CommitFails) => &self.impatient,
+                Some(Blow::DiskFull) => &self.cramped,
+                _ => &self.connectors,
+            };
             let ends = fate.step(connectors.ends(&self.job, &token)).await?;
             let mut ends = mortal(ends, fate);
             copy(ends.source.as_mut(), ends.sink.as_mut(), ends.checkpoint.as_mut(), &mut counts).await?;

@@ -44,6 +44,8 @@ pub(crate) fn work() -> Work {
         pages: Pages::Single,
         since: None,
         xml: Default::default(),
+        skip_when: Vec::new(),
+        echo: None,
     };
     let write = Write {
         on_gone: cadenced::job::OnGone::default(),

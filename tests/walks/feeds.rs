@@ -56,9 +56,13 @@ impl Platform {
 }
 
 async fn scene(config: &str) -> (Scene, Arc<Mutex<Platform>>) {
+    scene_that(config, "").await
+}
+
+async fn scene_that(config: &str, write: &str) -> (Scene, Arc<Mutex<Platform>>) {
     let platform = Arc::new(Mutex::new(Platform { page: 100, ..Platform::default() }));
     let answering = Arc::clone(&platform);
-    (Scene::new(config, "", move |asked| answering.lock().unwrap().answer(asked)).await, platform)
+    (Scene::new(config, write, move |asked| answering.lock().unwrap().answer(asked)).await, platform)
 }
 
 #[tokio::test]
@@ -234,4 +238,75 @@ each = { get = "/services/{id}", record = "service", gone-on = [404] }
     scene.runs().await;
     assert_eq!(scene.asked(), ["/api/services", "/api/services/b"]);
     assert_eq!(scene.rows().await, "a=v1 b=v2");
+}
+
+const DELETE: &str = ", on-gone = \"delete\"";
+
+#[tokio::test]
+async fn a_record_that_is_gone_alone_is_removed_also_where_it_was_the_only_event() {
+    let (scene, platform) = scene_that(FEED, DELETE).await;
+    for (id, client) in [(1, "a"), (2, "b"), (3, "c")] {
+        platform.lock().unwrap().event(id, client, "x");
+    }
+    scene.runs().await;
+    {
+        let mut platform = platform.lock().unwrap();
+        platform.event(4, "a", "x");
+        platform.names.remove("a");
+    }
+    let ended = scene.run().await;
+    assert_eq!((ended.outcome, ended.counts.removed), (Outcome::Ok, 1), "{:?}", ended.message);
+    assert_eq!(scene.rows().await, "b=x c=x");
+    assert_eq!(scene.watermark().await.as_deref(), Some("5"));
+}
+
+#[tokio::test]
+async fn a_wrong_path_removes_nothing_and_stops_the_flow() {
+    let (scene, platform) = scene_that(FEED, DELETE).await;
+    for id in 1..=4 {
+        platform.lock().unwrap().event(id, &format!("c{id}"), "x");
+    }
+    scene.replace("/clients/{clientId}", "/clients/of/{clientId}");
+    // Of a platform that was never read nothing could be removed, but its events would be passed over.
+    scene.fails("every record this run followed up seems gone (404), and none was ever found").await;
+    assert_eq!(scene.watermark().await, None);
+    scene.replace("/clients/of/", "/clients/");
+    scene.runs().await;
+
+    scene.replace("/clients/{clientId}", "/clients/of/{clientId}");
+    for events in 1..=4 {
+        platform.lock().unwrap().event(4 + events, &format!("c{events}"), "y");
+        scene.fails("and so do the 3 that were found last: is the path of `each.get` right?").await;
+        assert_eq!(scene.rows().await, "c1=x c2=x c3=x c4=x");
+        assert_eq!(scene.watermark().await.as_deref(), Some("5"));
+    }
+    scene.replace("/clients/of/", "/clients/");
+    scene.runs().await;
+    assert_eq!(scene.rows().await, "c1=y c2=y c3=y c4=y");
+}
+
+#[tokio::test]
+async fn more_follow_ups_that_find_nothing_than_max_gone_stop_the_run() {
+    let config = format!("{FEED}max-gone = \"25%\"\n");
+    let (scene, platform) = scene_that(&config, DELETE).await;
+    for id in 0..8 {
+        platform.lock().unwrap().event(1 + id, &format!("c{id}"), "x");
+    }
+    scene.runs().await;
+    {
+        let mut platform = platform.lock().unwrap();
+        // One event an answer: the share is that of the run, not that of a page.
+        platform.page = 1;
+        platform.event(9, "c7", "y");
+        for id in 0..3 {
+            platform.event(10 + id, &format!("c{id}"), "y");
+            platform.names.remove(&format!("c{id}"));
+        }
+    }
+    scene.fails("3 of 8 known records are gone when they are followed up, more than `max-gone` allows").await;
+    assert_eq!(scene.rows().await, "c2=x c3=x c4=x c5=x c6=x c7=y");
+    assert_eq!(scene.watermark().await.as_deref(), Some("12"));
+    scene.replace("25%", "100%");
+    scene.run().await;
+    assert_eq!(scene.rows().await, "c3=x c4=x c5=x c6=x c7=y");
 }

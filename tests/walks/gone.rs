@@ -1,9 +1,12 @@
 //! Full walks and sweeps: what is gone is what two proved walks of the whole list did not have, and nothing else.
 
 use super::{Scene, utc};
+use crate::support::{program, soon};
 use cadenced::run::Outcome;
 use serde_json::{Value, json};
+use std::process::Stdio;
 use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
 
 const FULL: &str = r#"
 mode = "full"
@@ -153,4 +156,31 @@ async fn the_first_run_after_a_sweeps_slot_walks_the_whole_list() {
         scene.run().await;
         assert_eq!(scene.rows().await, rows, "{now}");
     }
+}
+
+/// Runs the job in a process of its own and kills it at this moment.
+async fn killed_at(scene: &Scene, moment: &str) {
+    let at = scene.dir.path().join("moment");
+    std::fs::write(&at, moment).unwrap();
+    let mut command = tokio::process::Command::from(program(scene.dir.path()));
+    command.args(["once", "pull", "--config", "cadenced.toml"]).kill_on_drop(true);
+    command.env("CRASH_AT", &at).env("CRASH_SAID", "/dev/stdout").stdout(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut said = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert_eq!(soon("the moment", said.next_line()).await.unwrap().as_deref(), Some(moment));
+    child.kill().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_record_that_comes_back_as_it_was_after_a_kill_during_its_removal_is_there_again() {
+    let (scene, list) = scene(FULL, ", on-gone = \"delete\"").await;
+    has(&list, &["a", "b", "c", "d"]);
+    scene.runs().await;
+    has(&list, &["a", "b", "c"]);
+    scene.runs().await;
+    killed_at(&scene, "pull-after-sink-commit").await;
+    assert_eq!(scene.rows().await, "a=n b=n c=n", "it was removed, and nobody wrote that down");
+    has(&list, &["a", "b", "c", "d"]);
+    scene.runs().await;
+    assert_eq!(scene.rows().await, "a=n b=n c=n d=n");
 }

@@ -1,8 +1,10 @@
 //! Pages by link, by offset, by token; what a list may do and what it may not.
 
-use super::{Asked, Scene};
+use super::{Asked, Scene, utc};
 use cadenced::run::Outcome;
 use serde_json::{Value, json};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
 
 fn row(id: u64) -> Value {
     json!({"id": format!("r{id:02}"), "name": format!("n{id}"), "updatedAt": "2026-03-01T10:00:00Z"})
@@ -232,7 +234,7 @@ async fn a_list_that_counts_instead_of_dating_is_read_on_by_its_numbers() {
 #[tokio::test]
 async fn a_watermark_of_another_kind_is_refused_instead_of_read_from_1970() {
     let scene = Scene::new(BY_DATE, "", |_| (200, json!({"data": [row(1)]}))).await;
-    scene.store().set_watermark(&super::name(), "", json!("4711")).await.unwrap();
+    scene.store().set_watermark(&super::name(), "", Some(json!("4711"))).await.unwrap();
     scene.fails("its watermark is 4711, and the job goes on by times").await;
     assert_eq!(scene.asked().len(), 0);
 }
@@ -245,7 +247,7 @@ async fn a_backfill_reads_its_stretch_and_leaves_the_watermark_alone() {
         (200, json!({"data": (from..=28).map(day).collect::<Vec<_>>()}))
     })
     .await;
-    scene.store().set_watermark(&super::name(), "", json!(1_772_200_000_000_i64)).await.unwrap();
+    scene.store().set_watermark(&super::name(), "", Some(json!(1_772_200_000_000_i64))).await.unwrap();
     let before = scene.watermark().await;
     let ended = scene.backfill("2026-02-10T00:00:00Z", "2026-02-13T00:00:00Z").await;
     assert_eq!(ended.outcome, Outcome::Ok);
@@ -282,4 +284,40 @@ async fn a_backfill_that_was_cut_off_goes_on_at_its_page() {
         scene.asked().iter().map(|asked| asked.split("page=").nth(1).unwrap().to_owned()).collect();
     assert_eq!(pages, ["3", "1", "2", "3"], "the rest, and a pass that proves it");
     assert_eq!(scene.watermark().await, None);
+}
+
+const LOCAL: &str = r#"
+get = "/orders"
+params = { date = "{since}", page = "{page}" }
+rows = "data"
+key = ["id"]
+pages = { total = "pages" }
+since = { field = "updatedAt", format = "%Y-%m-%d %H:%M:%S", timezone = "Europe/Madrid", start = "2026-10-01 00:00:00" }
+"#;
+
+#[tokio::test]
+async fn in_the_hour_that_autumn_repeats_the_platforms_clock_decides_from_where_to_read() {
+    let at = Arc::new(Mutex::new("2026-10-25 02:45:00"));
+    let told = Arc::clone(&at);
+    let scene = Scene::new(LOCAL, "", move |asked| {
+        let since = asked.query["date"].as_str();
+        let row = json!({"id": "a", "name": *told.lock().unwrap(), "updatedAt": *told.lock().unwrap()});
+        let rows = if *told.lock().unwrap() >= since { vec![row] } else { Vec::new() };
+        (200, json!({"data": rows, "pages": 1}))
+    })
+    .await;
+    scene.clock.set(utc("2026-10-25T00:58:00Z"));
+    scene.runs().await;
+    let dates = |scene: &Scene| {
+        let asked = scene.asked();
+        asked.iter().map(|asked| asked.split(['=', '&']).nth(1).unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(dates(&scene), ["2026-10-01 00:00:00"]);
+    // There clocks have gone back, here they have not: what changes now reads earlier than what was read.
+    *at.lock().unwrap() = "2026-10-25 02:00:30";
+    scene.clock.set(utc("2026-10-25T00:59:30Z"));
+    scene.ahead.store(60, Ordering::Relaxed);
+    scene.runs().await;
+    assert_eq!(dates(&scene), ["2026-10-25 02:35:00", "2026-10-25 02:00:00"]);
+    assert_eq!(scene.rows().await, "a=2026-10-25 02:00:30");
 }

@@ -60,6 +60,7 @@ impl PullSource {
             while let Some((followed, mut row)) = answers.next().await {
                 match followed {
                     Ok(Followed::Is(content)) => {
+                        source.witnesses.found(&row);
                         // An event says that something changed; of a list, the row itself says whether it did.
                         if is_feed {
                             row.digest = Digest::of(content.get().as_bytes());
@@ -80,6 +81,9 @@ impl PullSource {
         if parked.iter().any(|(_, failure)| failure.class == Class::Transient) {
             self.probe().await?;
         }
+        if !chunk.gone.is_empty() && pull.max_gone < 1.0 {
+            self.hear_witnesses(each).await?;
+        }
         chunk.rejected.extend(parked.iter().map(|(row, failure)| park(row, failure)));
         Ok(())
     }
@@ -89,6 +93,35 @@ impl PullSource {
         let Some(list) = &self.asked else { return Ok(()) };
         let answer = self.client.call(list).await?;
         if answer.is_success() { Ok(()) } else { Err(answer.refusal()) }
+    }
+
+    /// Tells records that are gone from a path that is wrong, where each of them seems gone (ONe contract §4): as long as
+    /// this run has found none, those that earlier runs found are asked for.
+    async fn hear_witnesses(&self, each: &Each) -> Result<(), Failure> {
+        if self.witnesses.path_is_right() {
+            return Ok(());
+        }
+        let before = self.witnesses.before();
+        for row in &before {
+            if matches!(self.get(each, row).await?, Followed::Is(_)) {
+                self.witnesses.path_found_right();
+                return Ok(());
+            }
+        }
+        let others = match before.len() {
+            0 => "and none was ever found".to_owned(),
+            1 => "and so does the one that was found last".to_owned(),
+            some => format!("and so do the {some} that were found last"),
+        };
+        let statuses: Vec<String> = each.gone_on.iter().map(u16::to_string).collect();
+        Err(Failure::new(
+            Class::Config,
+            format!(
+                "every record this run followed up seems gone ({}), {others}: is the path of `each.get` right? Nothing was \
+                 removed, and the watermark stays. If they are really gone, set max-gone = \"100%\" for one run",
+                statuses.join(", ")
+            ),
+        ))
     }
 
     async fn get(&self, each: &Each, row: &Record) -> Result<Followed, Failure> {

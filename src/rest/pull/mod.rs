@@ -5,14 +5,16 @@
 
 mod follow;
 mod page;
+mod witness;
 
-use super::{Client, Request, expand_path};
+use super::{Answer, Client, Request, expand_path};
 use crate::clock::SharedClock;
 use crate::job::pull::{NextKind, Told};
 use crate::job::{Pages, Pull};
 use crate::transfer::{Chunk, Class, Failure, Record, Source};
 use crate::watermark::{Broken, Cursor, CursorFormat, Feed, PageFacts, Position, Steps, Walk, WalkRules};
 use crate::words::Template;
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
 use page::ListPage;
 use reqwest::Url;
@@ -20,6 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use follow::waiting_row;
+pub use witness::Witnesses;
 
 /// What stands between the parts of a key of several fields.
 pub const KEY_SEPARATOR: char = '\u{1f}';
@@ -75,9 +78,12 @@ pub struct PullSource {
     pull: Arc<Pull>,
     reader: Reader,
     clock: SharedClock,
+    /// How far the server's clock is ahead of ours, once it has told its time.
+    ahead: Option<TimeDelta>,
     until: Option<Cursor>,
     /// Rows whose follow-up failed in earlier runs, by key.
     waiting: BTreeMap<String, Record>,
+    witnesses: Witnesses,
     /// The request of the page at hand.
     asked: Option<Request>,
     /// The page at hand, while it has rows to hand on.
@@ -103,8 +109,10 @@ impl PullSource {
             pull,
             reader,
             clock,
+            ahead: None,
             until: None,
             waiting: BTreeMap::new(),
+            witnesses: Witnesses::default(),
             asked: None,
             open: None,
             watch: None,
@@ -117,6 +125,13 @@ impl PullSource {
     #[must_use]
     pub fn with_waiting(mut self, rows: Vec<Record>) -> Self {
         self.waiting = rows.into_iter().map(|row| (row.key.clone(), row)).collect();
+        self
+    }
+
+    /// Where every follow-up of this run says that its record is gone, these are asked for too.
+    #[must_use]
+    pub fn with_witnesses(mut self, witnesses: Witnesses) -> Self {
+        self.witnesses = witnesses;
         self
     }
 
@@ -144,7 +159,7 @@ impl PullSource {
                     return Ok(None);
                 };
                 let since = self.pull.changed().zip(low);
-                let since = since.map(|(changed, low)| changed.format.write_low(low, self.clock.now()));
+                let since = since.map(|(changed, low)| changed.format.write_low(low, self.server_now()));
                 (Some(position), since)
             }
             Reader::Feed(feed) => match feed.ask() {
@@ -166,8 +181,12 @@ impl PullSource {
                 // Given back and taken again: who waits has its turn now.
                 self.turn = None;
                 self.turn = Some(Arc::clone(&self.turns).lock_owned().await);
-                let Some((request, at)) = self.ask()? else { return Ok(self.waiting_chunk()) };
-                self.open(request, at).await?
+                loop {
+                    let Some((request, at)) = self.ask()? else { return Ok(self.waiting_chunk()) };
+                    if let Some(open) = self.open(request, at).await? {
+                        break open;
+                    }
+                }
             }
         };
         let chunk = open.window().await.map_err(|failure| open.located(failure))?;
@@ -182,12 +201,18 @@ impl PullSource {
         (!waiting.is_empty()).then(|| Chunk { records: waiting.into_values().collect(), ..Chunk::default() })
     }
 
-    async fn open(&mut self, request: Request, at: String) -> Result<ListPage, Failure> {
+    /// Asks for a page. Nothing where the answer told that by the server's clock a walk has to begin earlier: ask again.
+    async fn open(&mut self, request: Request, at: String) -> Result<Option<ListPage>, Failure> {
         let shown = request.shown();
         let located = |failure| page::located(&shown, &at, failure);
         let answer = self.client.call(&request).await.map_err(located)?;
         if !answer.is_success() {
             return Err(located(answer.refusal()));
+        }
+        self.learn_the_time(&answer);
+        let begins = matches!(&self.reader, Reader::Walk(walk) if walk.with(|walk| walk.pages() == 0));
+        if begins && self.ask()?.is_some_and(|(asked, _)| asked.query != request.query) {
+            return Ok(None);
         }
         let address = self.client.address(&request).map_err(|error| Failure::new(Class::Config, error))?;
         let now = self.clock.now();
@@ -202,7 +227,21 @@ impl PullSource {
             let broken = |broken: Broken| located(Failure::new(Class::Answer, broken.to_string()));
             page.reached = Some(feed.page(page.next_id, page.rows).map_err(broken)?);
         }
-        Ok(page)
+        Ok(Some(page))
+    }
+
+    /// The server's clock, as far as it is known: in the hour that autumn repeats it decides how a lower bound is written.
+    fn server_now(&self) -> DateTime<Utc> {
+        self.clock.now() + self.ahead.unwrap_or_default()
+    }
+
+    /// Rather a little too late than too early: a date cuts off what is below a second, and was written some time after
+    /// the request was sent. It never goes back, whichever of several hosts answers.
+    fn learn_the_time(&mut self, answer: &Answer) {
+        let Some(date) = answer.date else { return };
+        let took = TimeDelta::from_std(answer.took).unwrap_or_default();
+        let ahead = date + TimeDelta::seconds(1) + took - self.clock.now();
+        self.ahead = self.ahead.max(Some(ahead));
     }
 
     /// What a position is, in an operator's words.
@@ -214,9 +253,8 @@ impl PullSource {
     }
 
     fn request(&self, position: Option<&Position>, since: Option<String>) -> Result<Request, Failure> {
-        let now = self.clock.now();
         let until = self.until.zip(self.pull.changed());
-        let until = until.map(|(until, changed)| changed.format.write_low(until, now));
+        let until = until.map(|(until, changed)| changed.format.write_high(until));
         let value = |name: &str| match (name, position) {
             ("since", _) => since.clone(),
             ("until", _) => until.clone(),

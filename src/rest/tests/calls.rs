@@ -312,3 +312,17 @@ async fn requests_on_the_wire_keep_to_the_quota() {
         assert!(inside <= 20, "{inside} in one second");
     }
 }
+
+#[tokio::test]
+async fn backfills_leave_half_of_the_quota_to_live_jobs() {
+    let server = Server::start(|_, _| answer(200, "ok")).await;
+    let connection = RestConnection { quota: vec!["4/s".parse().unwrap()], ..connection(&server.url) };
+    let all = client(&connection);
+    let (half, other) = (all.for_run().behind_live_jobs(), all.for_run().behind_live_jobs());
+    let started = Instant::now();
+    for handle in [&half, &other, &half] {
+        handle.call(&get("/x")).await.unwrap();
+    }
+    assert!(started.elapsed() >= Duration::from_secs(1), "a third within the second");
+    assert!(all.gate().wait() < Duration::from_secs(1), "the whole quota is not used up");
+}

@@ -224,10 +224,22 @@ async fn a_watermark_keeps_its_last_ten_values() {
     assert_eq!(store.walk(&job(), "orders").await.unwrap(), Some(serde_json::json!({ "page": 12 })));
     assert_eq!(store.watermark(&job(), "").await.unwrap(), None);
 
-    store.set_watermark(&job(), "orders", 5.into()).await.unwrap();
+    let busy = store.set_watermark(&job(), "orders", Some(5.into())).await.unwrap_err();
+    assert!(matches!(busy, StateError::Running { run, .. } if run == token.run), "{busy}");
+    store.close(closing(&token, Outcome::Ok)).await.unwrap();
+    let before = store.set_watermark(&job(), "orders", Some(5.into())).await.unwrap();
+    assert_eq!(before.unwrap().value, 12);
     assert_eq!(store.walk(&job(), "orders").await.unwrap(), None);
     let marks = store.watermarks(Some(&job())).await.unwrap();
     assert_eq!((marks[0].1.as_str(), &marks[0].2.value, marks[0].2.run), ("orders", &5.into(), None));
-    assert!(store.reset_watermark(&job(), "orders").await.unwrap());
-    assert_eq!(store.watermarks(None).await.unwrap(), []);
+    let before = store.set_watermark(&job(), "orders", None).await.unwrap();
+    assert_eq!(before.unwrap().value, 5);
+    assert_eq!(store.watermark(&job(), "orders").await.unwrap(), None);
+    let kept = store.watermarks(None).await.unwrap().remove(0).2;
+    assert_eq!((kept.previous[0].value.as_i64(), kept.previous[1].value.as_i64()), (Some(5), Some(12)));
+    store.set_watermark(&job(), "orders", Some(12.into())).await.unwrap();
+    let kept = store.watermark(&job(), "orders").await.unwrap().unwrap();
+    assert_eq!((kept.value, &kept.previous[0].value), (12.into(), &5.into()), "none is no value it had");
+    assert_eq!(store.set_watermark(&job(), "", None).await.unwrap(), None);
+    assert_eq!(store.watermarks(None).await.unwrap().len(), 1, "nothing taken away leaves nothing");
 }

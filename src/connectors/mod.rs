@@ -3,16 +3,20 @@
 
 mod deliveries;
 mod feed;
+mod gone;
 mod preview;
 mod pull;
 mod push;
+mod retried;
+mod since;
 
+pub use retried::{Wanted, retry_rejects};
 pub use preview::{Preview, PreviewCounts, PreviewedReject, PreviewedRequest};
 
 use crate::clock::SharedClock;
 use crate::connection::{Connection, ConnectionKind};
 use crate::erp::{Database, SqlSink, SqlSource};
-use crate::job::{Cursor, CursorFormat, Job, Pull, Work, Write};
+use crate::job::{Cursor, CursorFormat, Job, Pull, Push, Read, Work, Write};
 use crate::rest::{Client, PullSource, Reader, RestSink, SharedWalk, Watch, waiting_row, walk_rules};
 use crate::retry::Backoff;
 use crate::state::{Coordinator as _, Store, Token, Watermark};
@@ -23,7 +27,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use deliveries::Deliveries;
 use feed::FeedCheckpoint;
 use pull::{PullCheckpoint, Scope, Unfinished};
-use push::PushCheckpoint;
+use push::{Limit, PushCheckpoint};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -132,10 +136,7 @@ impl Connectors {
         match &job.work {
             Work::Pull(pull, write) => self.pull(job, pull, write, token, None).await,
             Work::Push(read, push) => {
-                let database = self.database(&read.from)?;
-                let source = SqlSource::new(database, read, push.map.clone(), push.group_by.clone());
-                let sink = RestSink::new(self.client(&push.to)?, push);
-                let checkpoint = PushCheckpoint::new(self.store.clone(), token.clone(), read, push);
+                let (source, sink, checkpoint) = self.push(read, push, token).await?;
                 Ok(Ends { source: Box::new(source), sink: Box::new(sink), checkpoint: Box::new(checkpoint) })
             }
             Work::Unconfigured => Err(unconfigured()),
@@ -153,6 +154,23 @@ impl Connectors {
                 "only a job that pulls by the time of change (`since = { field = … }`) has a past to fill in",
             )),
         }
+    }
+
+    async fn push(
+        &self,
+        read: &Read,
+        push: &Push,
+        token: &Token,
+    ) -> Result<(SqlSource, RestSink, PushCheckpoint), Failure> {
+        let job = &token.slot.job;
+        let database = self.database(&read.from)?;
+        let (read_now, columns) = since::read_now(&self.store, job, read, push).await?;
+        let source = SqlSource::new(database, &read_now, push.map.clone(), columns);
+        let limit = Limit::of(&self.store).get(job, push.batch_records).await?;
+        let sink = RestSink::new(self.client(&push.to)?, push, limit);
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let checkpoint = PushCheckpoint::new(store, token.clone(), clock, read, push);
+        Ok((source, sink, checkpoint))
     }
 
     async fn pull(

@@ -247,5 +247,5 @@ impl Plan {
 }
 
 fn reject(record: &Record, reason: String) -> Rejected {
-    Rejected { key: record.key.clone(), content: record.content.get().to_owned(), reason }
+    Rejected::record(record, reason)
 }

@@ -6,10 +6,12 @@
 mod auth;
 mod charset;
 mod client;
+mod lookup;
 mod page;
 mod pull;
 mod push;
 mod request;
+mod results;
 pub mod rows;
 mod said;
 mod shape;

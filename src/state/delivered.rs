@@ -5,6 +5,7 @@
 use super::coordinator::Walk;
 use super::draft::{Draft, from_json};
 use super::error::Fault;
+use super::links::settle_links;
 use super::marks::put_walk;
 use super::rejects::{clear_rejects, put_rejects};
 use super::{Inner, StateError, Store, Weight, keys};
@@ -53,6 +54,8 @@ pub struct Settlement {
     pub removed: Vec<String>,
     /// The records it refused. Their entries stay as they were.
     pub rejects: Vec<Rejected>,
+    /// What the other side gave for these keys.
+    pub links: Vec<(String, Value)>,
     /// What becomes of the unfinished walk.
     pub walk: Walk,
 }
@@ -219,7 +222,7 @@ impl Inner {
         let now = self.now();
         let mut writer = self.writer()?;
         let mut draft = self.draft();
-        let Settlement { entries, noted, removed, rejects, walk } = settlement;
+        let Settlement { entries, noted, removed, rejects, links, walk } = settlement;
         let named = entries.iter().map(|(key, _)| key).chain(&removed).map(String::as_str);
         clear_rejects(&mut draft, job, entity, named.clone())?;
         let named = named.chain(noted.iter().map(|(key, _)| key.as_str()));
@@ -234,6 +237,7 @@ impl Inner {
         if !rejects.is_empty() {
             put_rejects(&mut draft, job, entity, rejects, run, now)?;
         }
+        settle_links(&mut draft, job, entity, &links, &removed)?;
         put_walk(&mut draft, job, entity, walk)?;
         self.commit(&mut writer, draft, Weight::Step)
     }

@@ -32,6 +32,8 @@ pub(super) const HEAD: u8 = b'h';
 pub(super) const DOUBT: u8 = b'i';
 /// A job's runs, for reading them by job: empty.
 pub(super) const JOB_RUN: u8 = b'j';
+/// What the other side gave for a key: JSON.
+pub(super) const LINK: u8 = b'l';
 /// A stretch of missed slots: JSON.
 pub(super) const RANGE: u8 = b'm';
 /// A slot that was claimed and not closed: its run's id.
@@ -55,7 +57,7 @@ pub(super) const REJECT: u8 = b'x';
 pub(super) fn is_json(key: &[u8]) -> bool {
     matches!(
         key.first(),
-        Some(&(PENDING | HEAD | DOUBT | RANGE | PAUSE | RUN | SLOT | WALK | WATERMARK | REJECT))
+        Some(&(PENDING | HEAD | DOUBT | LINK | RANGE | PAUSE | RUN | SLOT | WALK | WATERMARK | REJECT))
     )
 }
 

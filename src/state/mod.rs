@@ -17,6 +17,7 @@ mod dump;
 mod error;
 mod keys;
 mod ledger;
+mod links;
 mod marks;
 mod rejects;
 #[cfg(test)]

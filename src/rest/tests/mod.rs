@@ -3,6 +3,7 @@
 
 mod calls;
 mod login;
+mod outcomes;
 mod pushes;
 
 use crate::clock::SystemClock;

@@ -19,7 +19,7 @@ fn doubtful(key: &str) -> Doubtful {
 }
 
 fn rejected(key: &str) -> Rejected {
-    Rejected { key: key.to_owned(), content: "{}".repeat(10_000), reason: "unknown product".to_owned() }
+    Rejected::new(key, "{}".repeat(10_000), "unknown product")
 }
 
 async fn recall_one(store: &Store, key: &str) -> Option<Delivered> {

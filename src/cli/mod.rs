@@ -86,7 +86,7 @@ async fn perform_talking(command: Command, place: &Place, out: &mut impl Write) 
         Command::Resume(args) => control::resume(&daemon().await?, &args).await,
         Command::Reload(args) => control::reload(&daemon().await?, &args).await,
         Command::Watermark(command) => keep::watermark(place, command, out).await,
-        Command::Rejects(command) => keep::rejects(&place.state()?, command, out).await,
+        Command::Rejects(command) => keep::rejects(place, command, out).await,
         Command::State(command) => keep::state(&place.state()?, command, out).await,
         Command::Run
         | Command::Demo

@@ -10,7 +10,7 @@ mod push;
 mod retried;
 mod since;
 
-pub use retried::{Wanted, retry_rejects};
+pub use retried::{Wanted, drop_rejects, retry_rejects};
 pub use preview::{Preview, PreviewCounts, PreviewedReject, PreviewedRequest};
 
 use crate::clock::SharedClock;

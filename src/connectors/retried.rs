@@ -1,12 +1,12 @@
-//! Sends rejects again because a person says so: their keys count as changed, so that the next run reads them from the
-//! source and sends what they are by then.
+//! What a person does about rejects: drops them, or has them sent again. Their keys then count as changed, so that the
+//! next run reads them from the source and sends what they are by then.
 
 use super::push::due;
-use super::{ENTITY, state};
+use super::ENTITY;
 use crate::job::Work;
 use crate::run::RunId;
-use crate::state::{Delivered, Reject, Settlement, Store};
-use crate::transfer::{Digest, Failure, RejectClass};
+use crate::state::{Delivered, Reject, Settlement, StateError, Store};
+use crate::transfer::{Digest, RejectClass};
 use crate::words::JobName;
 use serde::{Deserialize, Serialize};
 
@@ -36,18 +36,17 @@ impl Wanted {
             && self.reason.as_ref().is_none_or(|reason| reject.reason.contains(reason.as_str()))
     }
 
-    /// The rejects of a job that are meant, each given to `each` a page at a time; `limit` at most.
+    /// The rejects of a job that are meant, `limit` at most.
     ///
     /// # Errors
-    /// The state can't be read, or `each` fails.
-    pub async fn find(&self, store: &Store, job: &JobName, limit: usize) -> Result<Vec<Reject>, Failure> {
-        let mut found = Vec::new();
-        let mut after: Option<(String, String)> = None;
+    /// The state can't be read.
+    pub async fn find(&self, store: &Store, job: &JobName, limit: usize) -> Result<Vec<Reject>, StateError> {
+        let (mut found, mut after) = (Vec::new(), None);
         while found.len() < limit {
-            let from = after.as_ref().map(|(entity, key)| (entity.as_str(), key.as_str()));
-            let page = store.rejects(job, from, PAGE).await.map_err(state)?;
-            let Some(last) = page.last() else { break };
-            after = Some((last.entity.clone(), last.key.clone()));
+            let page = page(store, job, &mut after).await?;
+            if page.is_empty() {
+                break;
+            }
             found.extend(page.into_iter().filter(|reject| self.takes(reject)));
         }
         found.truncate(limit);
@@ -64,26 +63,59 @@ pub async fn retry_rejects(
     job: &JobName,
     work: &Work,
     wanted: &Wanted,
-) -> Result<u64, Failure> {
-    let rejects = wanted.find(store, job, usize::MAX).await?;
-    for page in rejects.chunks(PAGE) {
-        let keys: Vec<String> = page.iter().map(|reject| reject.key.clone()).collect();
-        let known = store.recall(job, ENTITY, keys.clone()).await.map_err(state)?;
+) -> Result<u64, StateError> {
+    let (mut retried, mut after) = (0, None);
+    loop {
+        let page = page(store, job, &mut after).await?;
+        if page.is_empty() {
+            return Ok(retried);
+        }
+        let keys: Vec<String> =
+            page.into_iter().filter(|reject| wanted.takes(reject)).map(|reject| reject.key).collect();
+        retried += keys.len() as u64;
+        let known = store.recall(job, ENTITY, keys.clone()).await?;
         let mut settlement = Settlement::default();
         for (key, known) in keys.into_iter().zip(known) {
-            match (work, known) {
-                (Work::Push(..), known) => {
-                    settlement.noted.push((key, due(known.is_some_and(|known| known.absent))));
-                }
+            let note = match (work, known) {
+                (Work::Push(..), known) => due(known.is_some_and(|known| known.absent)),
                 // What a pull has not delivered is delivered whenever it is read again.
-                (_, None) => {}
-                (_, Some(known)) => {
-                    let forgotten = Delivered { digest: Some(Digest([0; 16])), ..known };
-                    settlement.noted.push((key, forgotten));
-                }
-            }
+                (_, None) => continue,
+                (_, Some(known)) => Delivered { digest: Some(Digest([0; 16])), ..known },
+            };
+            settlement.noted.push((key, note));
         }
-        store.settle(job, ENTITY, RunId(0), settlement).await.map_err(state)?;
+        store.settle(job, ENTITY, RunId(0), settlement).await?;
     }
-    Ok(rejects.len() as u64)
+}
+
+/// Drops the rejects that are meant; gives how many there were.
+///
+/// # Errors
+/// The state can't be read or written.
+pub async fn drop_rejects(store: &Store, job: &JobName, wanted: &Wanted) -> Result<u64, StateError> {
+    if *wanted == Wanted::default() {
+        return store.drop_rejects(job).await;
+    }
+    let (mut dropped, mut after) = (0, None);
+    loop {
+        let page = page(store, job, &mut after).await?;
+        if page.is_empty() {
+            return Ok(dropped);
+        }
+        for reject in page.iter().filter(|reject| wanted.takes(reject)) {
+            dropped += u64::from(store.drop_reject(job, &reject.entity, &reject.key).await?);
+        }
+    }
+}
+
+/// The next rejects of a job.
+async fn page(
+    store: &Store,
+    job: &JobName,
+    after: &mut Option<(String, String)>,
+) -> Result<Vec<Reject>, StateError> {
+    let from = after.as_ref().map(|(entity, key)| (entity.as_str(), key.as_str()));
+    let page = store.rejects(job, from, PAGE).await?;
+    *after = page.last().map(|last| (last.entity.clone(), last.key.clone()));
+    Ok(page)
 }

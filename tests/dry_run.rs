@@ -31,7 +31,7 @@ async fn a_push_is_shown_and_not_made() {
     let (before, requests) = (state(&site), asked(&site));
     let shown = preview(&site, "one-stocks");
     let expected =
-        json(r#"{"read":38,"new":0,"changed":1,"unchanged":37,"gone":0,"missing":2,"rejected":0}"#);
+        json(r#"{"read":38,"new":0,"changed":1,"unchanged":37,"gone":0,"missing":2,"rejected":0,"waiting":0,"in_doubt":0}"#);
     assert_eq!(shown["counts"], expected);
     let request = &shown["requests"][0];
     assert_eq!(request["method"], "POST");

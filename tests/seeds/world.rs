@@ -310,7 +310,7 @@ impl Daemon {
 }
 
 /// Opens the state as soon as the process before has let go of it: what it began on disk runs to its end.
-async fn open(dir: &Path, clock: &SharedClock) -> Store {
+pub(super) async fn open(dir: &Path, clock: &SharedClock) -> Store {
     loop {
         let (dir, clock) = (dir.to_owned(), Arc::clone(clock));
         match tokio::task::spawn_blocking(move || Store::open(&dir, clock)).await.unwrap() {

@@ -5,7 +5,7 @@ use super::push::{REMOVAL, Standing, was_never_sent};
 use super::{ENTITY, state};
 use crate::job::{Push, PushGone, Read, Send};
 use crate::rest::KEY_SEPARATOR;
-use crate::state::{Delivered, Settlement, Store, Token};
+use crate::state::{Delivered, Place, Settlement, Store, Token};
 use crate::transfer::{Class, Digest, Failure, Record};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -62,11 +62,12 @@ impl Gone {
         if self.count_missing().await? == 0 {
             return Ok(gone);
         }
-        let mut after = None;
+        let mut place = Place::default();
         loop {
-            let page = self.scan(after.as_deref()).await?;
-            let Some((last, _)) = page.last() else { return Ok(gone) };
-            after = Some(last.clone());
+            let page = self.scan(&mut place).await?;
+            if page.is_empty() {
+                return Ok(gone);
+            }
             let mut settlement = Settlement::default();
             for (key, entry) in page.into_iter().filter(|(key, _)| !self.has_seen(key)) {
                 match self.missing(&entry) {
@@ -82,14 +83,15 @@ impl Gone {
 
     /// What [`Gone::find`] would give, and how many it would mark as missing for the first time. Marks nothing.
     pub(super) async fn look(&mut self) -> Result<(Vec<Record>, u64), Failure> {
-        let (mut gone, mut first, mut after) = (Vec::new(), 0, None);
+        let (mut gone, mut first, mut place) = (Vec::new(), 0, Place::default());
         if self.count_missing().await? == 0 {
             return Ok((gone, first));
         }
         loop {
-            let page = self.scan(after.as_deref()).await?;
-            let Some((last, _)) = page.last() else { return Ok((gone, first)) };
-            after = Some(last.clone());
+            let page = self.scan(&mut place).await?;
+            if page.is_empty() {
+                return Ok((gone, first));
+            }
             for (key, entry) in page.into_iter().filter(|(key, _)| !self.has_seen(key)) {
                 match self.missing(&entry) {
                     Missing::First => first += 1,
@@ -118,7 +120,7 @@ impl Gone {
             return Ok(0);
         }
         if self.seen.is_empty() {
-            if !self.scan(None).await?.is_empty() {
+            if !self.scan(&mut Place::default()).await?.is_empty() {
                 let note = "the source gave no rows at all, which is never taken for absence: nothing was removed";
                 self.note = Some(note.to_owned());
             }
@@ -127,11 +129,12 @@ impl Gone {
         self.seen.sort_unstable();
         self.seen.dedup();
         let (mut known, mut missing) = (0_u64, 0_u64);
-        let mut after = None;
+        let mut place = Place::default();
         loop {
-            let page = self.scan(after.as_deref()).await?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(last.clone());
+            let page = self.scan(&mut place).await?;
+            if page.is_empty() {
+                break;
+            }
             known += page.len() as u64;
             missing += page.iter().filter(|(key, _)| !self.has_seen(key)).count() as u64;
         }
@@ -151,8 +154,8 @@ impl Gone {
         Ok(missing)
     }
 
-    async fn scan(&self, after: Option<&str>) -> Result<Vec<(String, Delivered)>, Failure> {
-        self.store.scan(&self.token.slot.job, ENTITY, after, SCAN).await.map_err(state)
+    async fn scan(&self, place: &mut Place) -> Result<Vec<(String, Delivered)>, Failure> {
+        self.store.scan(&self.token.slot.job, ENTITY, place, SCAN).await.map_err(state)
     }
 
     fn has_seen(&self, key: &str) -> bool {

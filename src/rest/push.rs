@@ -154,7 +154,11 @@ impl RestSink {
                 Sight::There if sent.is_none_or(|sent| sent == record.digest) => {
                     looked_up.batch.records.push(record);
                 }
-                Sight::There | Sight::Missing => looked_up.due.push(record),
+                Sight::There | Sight::Missing => {
+                    // Out of doubt first: it is in doubt anew with what it holds now.
+                    looked_up.settled.left.insert(record.key.clone());
+                    looked_up.due.push(record);
+                }
                 Sight::Unknowable(words) => {
                     let reason = format!(
                         "it was sent and not answered, and a look at the platform does not say whether it is there: {words}"

@@ -124,7 +124,10 @@ async fn a_client_not_found_is_one_reject_and_the_others_are_done() {
     assert_eq!((second.outcome, second.counts.unchanged), (Outcome::Ok, 500));
     assert!(desk.sent().is_empty(), "neither the 499 nor the one");
 
-    assert_eq!(desk.retry("items", Wanted { reason: Some("no such".to_owned()), ..Wanted::default() }).await, 0);
+    assert_eq!(
+        desk.retry("items", Wanted { reason: Some("no such".to_owned()), ..Wanted::default() }).await,
+        0
+    );
     assert_eq!(desk.retry("items", Wanted::default()).await, 1);
     desk.sql("update rows set value = 2 where id = 'unknown'").await;
     assert_eq!(desk.once("items").await.counts.rejected, 1);
@@ -137,7 +140,10 @@ async fn a_client_not_found_is_one_reject_and_the_others_are_done() {
 #[tokio::test]
 async fn one_bad_line_in_ten_thousand_is_found_in_few_requests() {
     let desk = Desk::new(
-        &EVENTS.replace("records = 2", "records = 10_000").replace("post", "put").replace("/events", "/items/x"),
+        &EVENTS
+            .replace("records = 2", "records = 10_000")
+            .replace("post", "put")
+            .replace("/events", "/items/x"),
     )
     .await;
     desk.sql(
@@ -193,7 +199,11 @@ async fn a_push_by_a_column_reads_what_has_changed_since_and_what_waits_for_anot
     desk.shelf.script(|_, _| None);
     assert_eq!(desk.retry("items", Wanted::default()).await, 1);
     let retried = desk.once("items").await;
-    assert_eq!((retried.counts.read, retried.counts.written), (7, 2), "all are read: v2 was missed, v12 retried");
+    assert_eq!(
+        (retried.counts.read, retried.counts.written),
+        (7, 2),
+        "all are read: v2 was missed, v12 retried"
+    );
 }
 
 #[tokio::test]
@@ -213,14 +223,18 @@ parent = {{ job = "items", key = ["parent"] }}
         ONE_BY_ONE.replace("from rows", "from rows where value > 0")
     ))
     .await;
-    desk.sql("insert into rows (id, value, parent) values ('p', 0, null), ('a', 1, 'p'), ('b', 2, 'a')").await;
+    desk.sql("insert into rows (id, value, parent) values ('p', 0, null), ('a', 1, 'p'), ('b', 2, 'a')")
+        .await;
     desk.once("items").await;
     desk.sent();
     let first = desk.once("children").await;
     assert_eq!((first.outcome, first.counts.written, first.counts.rejected), (Outcome::Partial, 1, 1));
     assert_eq!(desk.sent(), ["PUT /item/c-b"]);
     let waiting = desk.rejects("children").await.remove(0);
-    assert_eq!((waiting.class.as_str(), &*waiting.reason), ("waiting", "waits for items p, which has not gone through"));
+    assert_eq!(
+        (waiting.class.as_str(), &*waiting.reason),
+        ("waiting", "waits for items p, which has not gone through")
+    );
     assert_eq!(desk.once("children").await.outcome, Outcome::Ok, "it waits on without being told again");
 
     desk.sql("update rows set value = 3 where id = 'p'").await;
@@ -232,7 +246,8 @@ parent = {{ job = "items", key = ["parent"] }}
 #[tokio::test]
 async fn a_child_the_platform_refuses_is_tried_again_when_its_parent_changed() {
     let parent = "parent = { job = \"items\", key = [\"parent\"] }\nbody =";
-    let children = ONE_BY_ONE.replace("job.items", "job.children").replace("value from rows", "'p' as parent from rows");
+    let children =
+        ONE_BY_ONE.replace("job.items", "job.children").replace("value from rows", "'p' as parent from rows");
     let desk = Desk::new(&format!("{ONE_BY_ONE}{}", children.replace("body =", parent))).await;
     desk.sql("insert into rows (id, value) values ('p', 1)").await;
     desk.once("items").await;
@@ -294,7 +309,8 @@ async fn gone_rows_are_deleted_by_their_own_request_or_zeroed() {
 
 #[tokio::test]
 async fn rows_that_come_back_unchanged_are_not_sent_again() {
-    let desk = Desk::new(&ONE_BY_ONE.replace("body =", "on-gone = { delete = \"/item/{id}\" }\nbody =")).await;
+    let desk =
+        Desk::new(&ONE_BY_ONE.replace("body =", "on-gone = { delete = \"/item/{id}\" }\nbody =")).await;
     desk.rows(0..4, 1).await;
     desk.once("items").await;
     desk.sql("delete from rows where id = 'r002'").await;

@@ -121,9 +121,10 @@ fn play_all<W: Play>(seeds: &Seeds, variable: &str) {
                     });
                     if let Err(problem) = verdict {
                         seeds.stop.store(true, Ordering::Relaxed);
-                        failed.lock().unwrap().push(format!(
-                            "seed {seed} (play it again with {variable}={seed}): {problem}"
-                        ));
+                        failed
+                            .lock()
+                            .unwrap()
+                            .push(format!("seed {seed} (play it again with {variable}={seed}): {problem}"));
                     }
                     played.fetch_add(1, Ordering::Relaxed);
                 }

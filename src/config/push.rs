@@ -165,9 +165,8 @@ fn body(table: &Table<'_>, node: &Node, in_key: InKey<'_>, places: &mut Places) 
                 in_key(column, format!("of a row that is gone only the key is known, not `{column}`")).err()
             }
             None if text.starts_with('$') && !matches!(text, "$records" | "$record") => Some(
-                Wrong::new(format!("nothing fills `{text}`")).help(Some(
-                    "a body may hold \"$records\", \"$record\" and \"$gone.column\"".to_owned(),
-                )),
+                Wrong::new(format!("nothing fills `{text}`"))
+                    .help(Some("a body may hold \"$records\", \"$record\" and \"$gone.column\"".to_owned())),
             ),
             None => None,
         };
@@ -258,13 +257,16 @@ fn results(table: &Table<'_>) -> Option<Results> {
     let error = table.get("error", units::field_path);
     let counts = table.table("counts").map(|table| {
         let paths = |key| table.list(key, units::field_path).unwrap_or_default();
-        let counts = ResultCounts { total: paths("total"), accepted: paths("accepted"), failed: paths("failed") };
+        let counts =
+            ResultCounts { total: paths("total"), accepted: paths("accepted"), failed: paths("failed") };
         table.finish();
         counts
     });
     if lists == Lists::Failures && counts.is_none() {
-        let wrong = Wrong::new("a list of failures proves nothing of the others")
-            .help(Some("say where the answer counts: counts = { accepted = \"created\", failed = \"failed\" }".to_owned()));
+        let wrong = Wrong::new("a list of failures proves nothing of the others").help(Some(
+            "say where the answer counts: counts = { accepted = \"created\", failed = \"failed\" }"
+                .to_owned(),
+        ));
         table.error(Some("lists"), &table.place("lists"), wrong);
     }
     table.finish();

@@ -30,7 +30,8 @@ pub(super) struct Gone {
 impl Gone {
     pub(super) fn new(store: Store, token: Token, read: &Read, push: &Push) -> Self {
         // What is read since some moment says nothing of the rest.
-        let on_gone = if matches!(push.send, Send::Since(_)) { PushGone::Ignore } else { push.on_gone.clone() };
+        let on_gone =
+            if matches!(push.send, Send::Since(_)) { PushGone::Ignore } else { push.on_gone.clone() };
         Self {
             store,
             token,
@@ -77,7 +78,10 @@ impl Gone {
                     Missing::Left => {}
                 }
             }
-            self.store.settle(&self.token.slot.job, ENTITY, self.token.run, settlement).await.map_err(state)?;
+            self.store
+                .settle(&self.token.slot.job, ENTITY, self.token.run, settlement)
+                .await
+                .map_err(state)?;
         }
     }
 
@@ -121,7 +125,8 @@ impl Gone {
         }
         if self.seen.is_empty() {
             if !self.scan(&mut Place::default()).await?.is_empty() {
-                let note = "the source gave no rows at all, which is never taken for absence: nothing was removed";
+                let note =
+                    "the source gave no rows at all, which is never taken for absence: nothing was removed";
                 self.note = Some(note.to_owned());
             }
             return Ok(0);

@@ -10,8 +10,8 @@ mod push;
 mod retried;
 mod since;
 
-pub use retried::{Wanted, drop_rejects, retry_rejects};
 pub use preview::{Preview, PreviewCounts, PreviewedReject, PreviewedRequest};
+pub use retried::{Wanted, drop_rejects, retry_rejects};
 
 use crate::clock::SharedClock;
 use crate::connection::{Connection, ConnectionKind};

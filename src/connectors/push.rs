@@ -237,7 +237,8 @@ impl PushCheckpoint {
     /// A row that can't be mapped is in the source all the same: it is not gone. It is told once, and again when it, or
     /// what is wrong with it, changes.
     async fn sift_unmapped(&mut self, chunk: &mut Chunk) -> Result<u64, Failure> {
-        let is_ours = |rejected: &Rejected| rejected.class == RejectClass::Rejected && rejected.exchange.is_none();
+        let is_ours =
+            |rejected: &Rejected| rejected.class == RejectClass::Rejected && rejected.exchange.is_none();
         if !chunk.rejected.iter().any(is_ours) {
             return Ok(0);
         }
@@ -314,7 +315,8 @@ impl PushCheckpoint {
         let Some(parent) = &self.parent else { return Ok(Vec::new()) };
         let key = |record: &Record| -> Option<String> {
             let values = fields_of(&record.content, &parent.key).into_iter();
-            let values = values.map(|value| value.filter(|value| !value.is_null()).map(|value| plain_text(&value)));
+            let values =
+                values.map(|value| value.filter(|value| !value.is_null()).map(|value| plain_text(&value)));
             Some(values.collect::<Option<Vec<_>>>()?.join(&KEY_SEPARATOR.to_string()))
         };
         let keys: Vec<Option<String>> = records.iter().map(key).collect();
@@ -334,19 +336,25 @@ impl PushCheckpoint {
     async fn settle_batch(&mut self, batch: &Batch, settled: &Settled) -> Result<(), Failure> {
         let refused: HashMap<&str, RejectClass> =
             settled.rejected.iter().map(|rejected| (rejected.key.as_str(), rejected.class)).collect();
-        let mut settlement =
-            Settlement { rejects: settled.rejected.clone(), links: settled.links.clone(), ..Settlement::default() };
+        let mut settlement = Settlement {
+            rejects: settled.rejected.clone(),
+            links: settled.links.clone(),
+            ..Settlement::default()
+        };
         for record in &batch.records {
             let parent = self.parents.remove(&record.key);
             match refused.get(record.key.as_str()) {
                 Some(class) => {
-                    let group = if *class == RejectClass::Unknown { Some(hex(record.digest)) } else { parent };
+                    let group =
+                        if *class == RejectClass::Unknown { Some(hex(record.digest)) } else { parent };
                     let noted = entry(record.digest, Standing::of_class(*class));
                     let noted = Delivered { group: group.map(Value::from), ..noted };
                     settlement.noted.push((record.key.clone(), noted));
                 }
                 None if settled.left.contains(&record.key) => {}
-                None => settlement.entries.push((record.key.clone(), entry(record.digest, Standing::Accepted))),
+                None => {
+                    settlement.entries.push((record.key.clone(), entry(record.digest, Standing::Accepted)))
+                }
             }
         }
         for record in &batch.gone {

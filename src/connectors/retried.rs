@@ -1,8 +1,8 @@
 //! What a person does about rejects: drops them, or has them sent again. Their keys then count as changed, so that the
 //! next run reads them from the source and sends what they are by then.
 
-use super::push::due;
 use super::ENTITY;
+use super::push::due;
 use crate::job::Work;
 use crate::run::RunId;
 use crate::state::{Delivered, Reject, Settlement, StateError, Store};

@@ -93,6 +93,9 @@ mod tests {
             assert_eq!(literal(text).as_deref(), expected, "{text}");
         }
         let sql = query("select a, b from t -- all\n;", "b", Some("17"));
-        assert_eq!(sql, "select * from (\nselect a, b from t -- all\n\n) cadenced_rows where b >= 17 order by b");
+        assert_eq!(
+            sql,
+            "select * from (\nselect a, b from t -- all\n\n) cadenced_rows where b >= 17 order by b"
+        );
     }
 }

@@ -99,7 +99,10 @@ fn request(verify: &Verify, record: &Record, page: usize) -> Result<Request, Str
     let path = expand_path(&verify.get, value).map_err(|error| error.to_string())?;
     let filled = |(name, template): &(String, crate::words::Template)| {
         let filled = template.fill(value);
-        Ok((name.clone(), filled.map_err(|lacking| format!("the record has no `{lacking}` to look it up by"))?))
+        Ok((
+            name.clone(),
+            filled.map_err(|lacking| format!("the record has no `{lacking}` to look it up by"))?,
+        ))
     };
     let query = verify.params.iter().map(filled).collect::<Result<Vec<_>, String>>()?;
     Ok(Request::get(path, query))

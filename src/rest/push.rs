@@ -17,9 +17,7 @@ use super::shape::Shape;
 use crate::job;
 use crate::job::PushGone;
 use crate::job::map::plain_text;
-use crate::transfer::{
-    Batch, Doubted, Failure, LookedUp, Record, RejectClass, Rejected, Settled, Sink,
-};
+use crate::transfer::{Batch, Doubted, Failure, LookedUp, Record, RejectClass, Rejected, Settled, Sink};
 use crate::words::FieldPath;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;

@@ -28,12 +28,7 @@ pub(super) fn judge(forms: &[Results], document: Option<&Value>, records: &[&Rec
     read(form, document, rows, records).unwrap_or_else(Verdict::Unclear)
 }
 
-fn read(
-    form: &Results,
-    document: &Value,
-    rows: &[Value],
-    records: &[&Record],
-) -> Result<Verdict, String> {
+fn read(form: &Results, document: &Value, rows: &[Value], records: &[&Record]) -> Result<Verdict, String> {
     let places = place(form, rows, records)?;
     let mut refused = Vec::new();
     for (row, place) in rows.iter().zip(&places) {
@@ -101,7 +96,9 @@ fn failure_in(form: &Results, row: &Value) -> Option<String> {
 fn reconcile(counts: &ResultCounts, document: &Value, sent: usize, refused: usize) -> Result<(), String> {
     let sum = |paths: &[FieldPath]| -> Result<Option<u64>, String> {
         let count = |path: &FieldPath| {
-            path.find(document).and_then(Value::as_u64).ok_or_else(|| format!("the answer has no count `{path}`"))
+            path.find(document)
+                .and_then(Value::as_u64)
+                .ok_or_else(|| format!("the answer has no count `{path}`"))
         };
         let sum = paths.iter().map(count).sum::<Result<u64, _>>()?;
         Ok((!paths.is_empty()).then_some(sum))
@@ -190,8 +187,7 @@ mod tests {
     }
 
     fn verdict(json: &str) -> Verdict {
-        let records = ["A", "B", "C"]
-            .map(|id| record(id, &format!(r#"{{"external_id":"{id}"}}"#), &[]));
+        let records = ["A", "B", "C"].map(|id| record(id, &format!(r#"{{"external_id":"{id}"}}"#), &[]));
         let records: Vec<&Record> = records.iter().collect();
         judge(&eryxon(), serde_json::from_str(json).ok().as_ref(), &records)
     }
@@ -222,10 +218,22 @@ mod tests {
             ("", "empty"),
             ("{}", "no list of results"),
             (r#"{"success":true}"#, "no list of results"),
-            (r#"{"success":true,"data":{"total":3,"results":{"created":2,"updated":0,"failed":0,"errors":[]}}}"#, "add up"),
-            (r#"{"success":true,"data":{"total":2,"results":{"created":3,"updated":0,"failed":0,"errors":[]}}}"#, "add up"),
-            (r#"{"success":true,"data":{"total":3,"results":{"created":2,"updated":0,"failed":1,"errors":[]}}}"#, "add up"),
-            (r#"{"data":{"total":3,"results":{"created":3,"updated":0,"errors":[]}}}"#, "no count `data.results.failed`"),
+            (
+                r#"{"success":true,"data":{"total":3,"results":{"created":2,"updated":0,"failed":0,"errors":[]}}}"#,
+                "add up",
+            ),
+            (
+                r#"{"success":true,"data":{"total":2,"results":{"created":3,"updated":0,"failed":0,"errors":[]}}}"#,
+                "add up",
+            ),
+            (
+                r#"{"success":true,"data":{"total":3,"results":{"created":2,"updated":0,"failed":1,"errors":[]}}}"#,
+                "add up",
+            ),
+            (
+                r#"{"data":{"total":3,"results":{"created":3,"updated":0,"errors":[]}}}"#,
+                "no count `data.results.failed`",
+            ),
             (r#"{"data":{"results":[{"external_id":"Z","action":"created"}]}}"#, "not sent"),
             (r#"{"data":{"results":[{"action":"created"}]}}"#, "without `external_id`"),
         ] {

@@ -141,7 +141,10 @@ mod tests {
         );
         assert_eq!(filled(json!("$records"), &rows[1..], &[]).as_deref(), Some(r#"[{ "b" : 1e5 }]"#));
         assert_eq!(filled(json!("$records"), &[], &[]).as_deref(), Some("[]"));
-        assert_eq!(filled(json!({"stock": "$record"}), &rows[..1], &[]).as_deref(), Some(&*format!(r#"{{"stock":{}}}"#, rows[0])));
+        assert_eq!(
+            filled(json!({"stock": "$record"}), &rows[..1], &[]).as_deref(),
+            Some(&*format!(r#"{{"stock":{}}}"#, rows[0]))
+        );
         assert_eq!(filled(json!(null), &rows, &[]), None);
     }
 

@@ -117,11 +117,8 @@ fn of_results(results: &[Value], records: &[&Record]) -> Verdict {
         let words = refusal_in(result.as_object()?)?;
         Some(Refusal { words, answer: Some(result.to_string()), unheard: false })
     };
-    let mut refused: Vec<(usize, Refusal)> = results
-        .iter()
-        .enumerate()
-        .filter_map(|(place, result)| Some((place, refusal(result)?)))
-        .collect();
+    let mut refused: Vec<(usize, Refusal)> =
+        results.iter().enumerate().filter_map(|(place, result)| Some((place, refusal(result)?))).collect();
     let in_order = || results.iter().zip(records).all(|(result, record)| may_be_of(result, record));
     if refused.is_empty() {
         Verdict::Accepted

@@ -377,9 +377,8 @@ async fn settle(
     counts.rejected += settled.rejected.len() as u64;
     let refused: HashSet<&str> = settled.rejected.iter().map(|rejected| rejected.key.as_str()).collect();
     let accepted = |records: &[Record]| {
-        let through = |record: &&Record| {
-            !refused.contains(record.key.as_str()) && !settled.left.contains(&record.key)
-        };
+        let through =
+            |record: &&Record| !refused.contains(record.key.as_str()) && !settled.left.contains(&record.key);
         records.iter().filter(through).count() as u64
     };
     counts.removed += accepted(&batch.gone);

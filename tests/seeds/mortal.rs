@@ -2,7 +2,8 @@
 
 use cadenced::connectors::Ends;
 use cadenced::transfer::{
-    Batch, Checkpoint, Chunk, Class, Doubted, Failure, LookedUp, Progress, Record, Rejected, Settled, Sink, Source,
+    Batch, Checkpoint, Chunk, Class, Doubted, Failure, LookedUp, Progress, Record, Rejected, Settled, Sink,
+    Source,
 };
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::SqlitePool;

@@ -21,8 +21,8 @@ use rand::{Rng as _, SeedableRng as _};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// A value the platform refuses.
@@ -105,7 +105,11 @@ impl Play for World {
         drop(daemon);
         self.shelf.idle().await;
         std::fs::remove_dir_all(self.state(seed)).unwrap();
-        if sent.is_empty() { Ok(()) } else { Err(format!("after {before}, nothing changed and these were sent: {sent:?}")) }
+        if sent.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("after {before}, nothing changed and these were sent: {sent:?}"))
+        }
     }
 }
 
@@ -155,7 +159,10 @@ impl World {
                 let sql = "insert into items values (?1, 's' || (length(?1) % 2), ?2) on conflict (id) do update set value = ?2";
                 run(sql, &id, value).await;
             }
-            5 => run("delete from items where id = ?1 and ?2 > 0 and (select count(*) from items) > 2", &id, 1).await,
+            5 => {
+                run("delete from items where id = ?1 and ?2 > 0 and (select count(*) from items) > 2", &id, 1)
+                    .await
+            }
             _ => {
                 let id = format!("e{:04}", dice.random_range(0..9999));
                 run("insert or ignore into events values (?1, ?2)", &id, 1).await;

@@ -387,8 +387,9 @@ impl RestSink {
                 if std::mem::replace(&mut seen[place], true) {
                     continue;
                 }
-                let unknown =
-                    |why: &str| format!("the platform said it accepted it; whether it has it is not known: {why}");
+                let unknown = |why: &str| {
+                    format!("the platform said it accepted it; whether it has it is not known: {why}")
+                };
                 let (words, class) = match look(&self.client, &verify, accepted[place]).await {
                     Ok(Sight::There) => continue,
                     Ok(Sight::Missing) => (
@@ -406,7 +407,8 @@ impl RestSink {
                 self.tally.accepted -= 1;
                 settled.rejected.push(Rejected::record(accepted[place], words).class(class));
                 if settled.stop.is_some() {
-                    let rest = accepted.iter().zip(&seen).filter(|(_, seen)| !**seen).map(|(record, _)| *record);
+                    let rest =
+                        accepted.iter().zip(&seen).filter(|(_, seen)| !**seen).map(|(record, _)| *record);
                     let why = "it was to be read back, and could not be";
                     settled.rejected.extend(rest.map(|record| Rejected::record(record, why).class(unsure)));
                     return;
@@ -420,9 +422,8 @@ impl RestSink {
 
     /// Stops a run that is refused as a matter of course.
     fn judge_run(&mut self, settled: &mut Settled) {
-        let refused = |rejected: &&Rejected| {
-            matches!(rejected.class, RejectClass::Rejected | RejectClass::Unknown)
-        };
+        let refused =
+            |rejected: &&Rejected| matches!(rejected.class, RejectClass::Rejected | RejectClass::Unknown);
         self.tally.refused += settled.rejected.iter().filter(refused).count();
         let (refused, answered) = (self.tally.refused, self.tally.refused + self.tally.accepted);
         let Some(share) = self.push.stop_when.filter(|_| answered >= ENOUGH && settled.stop.is_none()) else {

@@ -87,7 +87,10 @@ async fn what_was_not_answered_for_is_parked_where_it_must_not_be_sent_twice() {
     let settled = sink.write(&batch(3, 0)).await.unwrap();
     let unknown = |key: &str| (key.to_owned(), "unknown");
     assert_eq!(classes(&settled), BTreeMap::from(["r0", "r1", "r2"].map(unknown)));
-    assert!(settled.stop.is_none() && store.posts() == 1, "one lost answer stops nobody, and nothing is repeated");
+    assert!(
+        settled.stop.is_none() && store.posts() == 1,
+        "one lost answer stops nobody, and nothing is repeated"
+    );
     assert!(sink.write(&batch(1, 0)).await.unwrap().rejected.is_empty());
 }
 
@@ -132,12 +135,17 @@ async fn a_record_of_an_earlier_life_is_looked_up_before_it_is_sent() {
         Doubted { record, sent: Some(sent) }
     };
     let changed = Doubted { record: line("there", "V"), sent: Some(line("older", "W").digest) };
-    let looked_up = sink.look_up(vec![doubted("there", false), doubted("missing", false), changed]).await.unwrap();
+    let looked_up =
+        sink.look_up(vec![doubted("there", false), doubted("missing", false), changed]).await.unwrap();
     let names = |records: &[crate::transfer::Record]| {
         records.iter().map(|record| format!("{} {}", record.key, record.group[0])).collect::<Vec<_>>()
     };
     assert_eq!(names(&looked_up.batch.records), ["there W"]);
-    assert_eq!(names(&looked_up.due), ["missing W", "there V"], "what changed since is sent as any change is");
+    assert_eq!(
+        names(&looked_up.due),
+        ["missing W", "there V"],
+        "what changed since is sent as any change is"
+    );
 }
 
 #[tokio::test]
@@ -165,7 +173,10 @@ async fn what_surely_was_not_carried_out_is_left_to_the_next_run() {
         })
         .await;
         let settled = sink(&store.server, &once()).write(&batch(2, 0)).await.unwrap();
-        assert!(settled.rejected.is_empty() && settled.left.len() == 2 && settled.stop.is_some(), "{settled:?}");
+        assert!(
+            settled.rejected.is_empty() && settled.left.len() == 2 && settled.stop.is_some(),
+            "{settled:?}"
+        );
     }
 }
 
@@ -247,7 +258,8 @@ async fn what_is_promised_and_not_there_is_never_accepted() {
         counts: ResultCounts::default(),
     };
     let results = |idempotent| job::Push { results: vec![form.clone()], idempotent, ..push(10) };
-    let all = |class: &'static str, n: usize| (0..n).map(|i| (format!("r{i}"), class)).collect::<BTreeMap<_, _>>();
+    let all =
+        |class: &'static str, n: usize| (0..n).map(|i| (format!("r{i}"), class)).collect::<BTreeMap<_, _>>();
     for body in ["", "{}", r#"{"success":true}"#, r#"{"results":[{"sku":"r9","ok":true}]}"#] {
         let server = Server::start(move |_, _| answer(200, body)).await;
         let settled = sink(&server, &results(true)).write(&batch(3, 0)).await.unwrap();
@@ -311,7 +323,10 @@ async fn gone_records_are_removed_one_by_one_or_zeroed() {
 
     let before = server.seen().len();
     let zero = PushGone::Zero(job::FieldMap(Vec::new()));
-    let mut zeroing = sink(&server, &job::Push { on_gone: zero, body: json!({"stocks": "$records", "stocksToRemove": []}), ..push(10) });
+    let mut zeroing = sink(
+        &server,
+        &job::Push { on_gone: zero, body: json!({"stocks": "$records", "stocksToRemove": []}), ..push(10) },
+    );
     let batches = zeroing.rest(batch(0, 2).gone);
     assert_eq!(batches.len(), 1);
     assert!(zeroing.write(&batches[0]).await.unwrap().rejected.is_empty());

@@ -298,7 +298,7 @@ pub struct RejectRow {
     pub content: Option<String>,
     /// What was sent and said; left out of lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exchange: Option<Exchange>,
+    pub exchange: Option<Box<Exchange>>,
 }
 
 impl RejectRow {

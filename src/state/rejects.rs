@@ -31,7 +31,7 @@ pub struct Reject {
     pub class: RejectClass,
     /// What was sent and said, where it got as far as a request; the answer cut at 2 KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub exchange: Option<Exchange>,
+    pub exchange: Option<Box<Exchange>>,
     /// The last run that tried it.
     pub run: RunId,
     /// How often it was refused.
@@ -155,8 +155,10 @@ pub(super) fn put_rejects(
             content: cut(content, CONTENT_BYTES),
             reason: cut(reason, REASON_BYTES),
             class,
-            exchange: exchange
-                .map(|exchange| Exchange { answer: cut(exchange.answer, REASON_BYTES), ..exchange }),
+            exchange: exchange.map(|mut exchange| {
+                exchange.answer = cut(exchange.answer, REASON_BYTES);
+                exchange
+            }),
             run,
             tries: tries + 1,
             first,

@@ -57,7 +57,7 @@ pub struct Rejected {
     /// What becomes of it.
     pub class: RejectClass,
     /// What was sent and said, where it got as far as a request.
-    pub exchange: Option<Exchange>,
+    pub exchange: Option<Box<Exchange>>,
 }
 
 impl Rejected {

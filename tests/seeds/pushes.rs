@@ -7,7 +7,7 @@ use super::world::open;
 use super::{Play, Tally};
 use crate::support::{Mishap, Shelf};
 use axum::http::Method;
-use cadenced::clock::{SharedClock, SystemClock};
+use cadenced::clock::{Clock as _, SharedClock, SystemClock};
 use cadenced::config::{self, Loaded, Sources};
 use cadenced::connectors::{Connectors, Wanted, retry_rejects};
 use cadenced::retry::Backoff;
@@ -15,7 +15,7 @@ use cadenced::run::{Cause, Counts, Outcome, Slot};
 use cadenced::state::{Claim, Claimed, Closing, Coordinator as _, LedgerBatch, Store, Token};
 use cadenced::transfer::{Failure, RejectClass, copy};
 use cadenced::words::JobName;
-use chrono::{SubsecRound as _, TimeDelta, Utc};
+use chrono::{SubsecRound as _, TimeDelta};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqliteSynchronous};
@@ -302,7 +302,7 @@ impl Daemon {
     }
 
     async fn claim(&self, job: &JobName) -> Token {
-        let mut at = Utc::now().trunc_subsecs(0);
+        let mut at = SystemClock.now().trunc_subsecs(0);
         loop {
             let claims = vec![Claim { slot: Slot { job: job.clone(), at }, cause: Cause::Manual }];
             let granted = self.store.write(LedgerBatch { claims, ..LedgerBatch::default() }).await.unwrap();

@@ -125,7 +125,11 @@ impl RestSink {
                             (false, _) => self.class_of(&words),
                         };
                         let rejected = Rejected::record(lines.at(part.start + place), named(&words));
-                        settled.rejected.push(Rejected { class, exchange: Some(exchange), ..rejected });
+                        settled.rejected.push(Rejected {
+                            class,
+                            exchange: Some(Box::new(exchange)),
+                            ..rejected
+                        });
                     }
                     continue;
                 }
@@ -149,7 +153,7 @@ impl RestSink {
             let record = lines.at(part.start);
             let reason = named(&words);
             let rejected = Rejected::record(record, reason.clone()).class(self.class_of(&reason));
-            settled.rejected.push(Rejected { exchange: Some(exchange), ..rejected });
+            settled.rejected.push(Rejected { exchange: Some(Box::new(exchange)), ..rejected });
             if status == 404 && self.leads_nowhere(path, record, settled, &reason) {
                 leave(&mut parts, lines, settled);
                 break;
@@ -204,7 +208,7 @@ impl RestSink {
         let left = parts.drain(..).map(|part| part.lines).chain([probe]).flatten();
         settled.rejected.extend(left.map(|line| {
             let rejected = Rejected::record(lines.at(line), reason.clone()).class(class);
-            Rejected { exchange: Some(heard.exchange.clone()), ..rejected }
+            Rejected { exchange: Some(Box::new(heard.exchange.clone())), ..rejected }
         }));
     }
 
@@ -327,7 +331,7 @@ impl RestSink {
             };
             let reason = refused.refusal().message;
             let class = self.class_of(&reason);
-            let exchange = Some(Exchange { request: request.shown(), answer: refused.kept() });
+            let exchange = Some(Box::new(Exchange { request: request.shown(), answer: refused.kept() }));
             settled.rejected.push(Rejected { class, exchange, ..Rejected::record(record, reason) });
         }
     }

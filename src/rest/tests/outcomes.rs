@@ -37,6 +37,9 @@ fn classes(settled: &Settled) -> BTreeMap<String, &'static str> {
     settled.rejected.iter().map(|rejected| (rejected.key.clone(), rejected.class.as_str())).collect()
 }
 
+/// What the request of this number meets: whether it is carried out, and the answer.
+type Script = fn(usize, &Seen) -> Option<(bool, Response<Body>)>;
+
 /// A platform that counts how often it has each sku; the next answers come from `script`, `None` is a proper one.
 struct Store {
     server: Server,
@@ -44,7 +47,7 @@ struct Store {
 }
 
 impl Store {
-    async fn start(script: fn(usize, &Seen) -> Option<(bool, Response<Body>)>) -> Self {
+    async fn start(script: Script) -> Self {
         let has = Arc::new(Mutex::new(BTreeMap::new()));
         let inside = Arc::clone(&has);
         let posts = Mutex::new(0);

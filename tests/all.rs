@@ -14,6 +14,7 @@ mod plan;
 mod planner;
 mod pull;
 mod push;
+mod records;
 mod scheduler;
 mod seeds;
 mod support;

@@ -30,8 +30,9 @@ async fn a_push_is_shown_and_not_made() {
     erp::offer(&site.erp, "A-00005", false).await.unwrap();
     let (before, requests) = (state(&site), asked(&site));
     let shown = preview(&site, "one-stocks");
-    let expected =
-        json(r#"{"read":38,"new":0,"changed":1,"unchanged":37,"gone":0,"missing":2,"rejected":0}"#);
+    let expected = json(
+        r#"{"read":38,"new":0,"changed":1,"unchanged":37,"gone":0,"missing":2,"rejected":0,"waiting":0,"in_doubt":0}"#,
+    );
     assert_eq!(shown["counts"], expected);
     let request = &shown["requests"][0];
     assert_eq!(request["method"], "POST");

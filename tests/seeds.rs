@@ -5,11 +5,14 @@
 //! ERP that fails under the writer; and a process that dies at any point and starts again. Then the platform goes quiet,
 //! the job runs twice, and both tables are compared row for row.
 //!
+//! The same for pushes (`pushes`), with the platform's state to end up equal to the ERP's.
+//!
 //! `CADENCED_SEEDS=10000` plays so many seeds instead of as many as fit into [`BUDGET`]; `CADENCED_SEED=17` plays that
-//! one again.
+//! one again. Those of pushes are `CADENCED_PUSH_SEEDS` and `CADENCED_PUSH_SEED`.
 
 mod mortal;
 mod noise;
+mod pushes;
 mod world;
 
 use std::collections::BTreeMap;
@@ -22,6 +25,8 @@ use world::World;
 
 /// As long as seeds are played where nobody says how many.
 const BUDGET: Duration = Duration::from_secs(40);
+/// The same for pushes.
+const PUSH_BUDGET: Duration = Duration::from_secs(20);
 
 /// A seed takes about a second; what takes this long goes round in circles.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -50,12 +55,12 @@ struct Seeds {
 }
 
 impl Seeds {
-    fn wanted() -> Self {
+    fn wanted(one: &str, all: &str, budget: Duration) -> Self {
         let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
-        let (next, end, until) = match (number("CADENCED_SEED"), number("CADENCED_SEEDS")) {
+        let (next, end, until) = match (number(one), number(all)) {
             (Some(one), _) => (one, one + 1, None),
             (None, Some(all)) => (0, all, None),
-            (None, None) => (0, u64::MAX, Some(Instant::now() + BUDGET)),
+            (None, None) => (0, u64::MAX, Some(Instant::now() + budget)),
         };
         Self { next: AtomicU64::new(next), end, until, stop: AtomicBool::new(false) }
     }
@@ -69,16 +74,42 @@ impl Seeds {
     }
 }
 
+/// A world in which one seed after the other is played.
+trait Play: Sized {
+    async fn create(tally: &Tally) -> Self;
+    async fn play(&mut self, seed: u64) -> Result<(), String>;
+}
+
+impl Play for World {
+    async fn create(tally: &Tally) -> Self {
+        Self::new(tally).await
+    }
+
+    async fn play(&mut self, seed: u64) -> Result<(), String> {
+        Self::play(self, seed).await
+    }
+}
+
 #[test]
 fn whatever_happens_the_erp_ends_up_equal_to_the_platform() {
+    play_all::<World>(&Seeds::wanted("CADENCED_SEED", "CADENCED_SEEDS", BUDGET), "CADENCED_SEED");
+}
+
+#[test]
+fn whatever_happens_the_platform_ends_up_equal_to_the_erp_and_nothing_exists_twice() {
+    let seeds = Seeds::wanted("CADENCED_PUSH_SEED", "CADENCED_PUSH_SEEDS", PUSH_BUDGET);
+    play_all::<pushes::World>(&seeds, "CADENCED_PUSH_SEED");
+}
+
+fn play_all<W: Play>(seeds: &Seeds, variable: &str) {
     let started = Instant::now();
-    let (seeds, tally, failed) = (Seeds::wanted(), Tally::default(), Mutex::new(Vec::new()));
+    let (tally, failed) = (Tally::default(), Mutex::new(Vec::new()));
     let played = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                let mut world = runtime.block_on(World::new(&tally));
+                let mut world = runtime.block_on(W::create(&tally));
                 while let Some(seed) = seeds.take() {
                     let play = AssertUnwindSafe(|| {
                         let limited = async { tokio::time::timeout(LONGEST, world.play(seed)).await };
@@ -90,9 +121,10 @@ fn whatever_happens_the_erp_ends_up_equal_to_the_platform() {
                     });
                     if let Err(problem) = verdict {
                         seeds.stop.store(true, Ordering::Relaxed);
-                        failed.lock().unwrap().push(format!(
-                            "seed {seed} (play it again with CADENCED_SEED={seed}): {problem}"
-                        ));
+                        failed
+                            .lock()
+                            .unwrap()
+                            .push(format!("seed {seed} (play it again with {variable}={seed}): {problem}"));
                     }
                     played.fetch_add(1, Ordering::Relaxed);
                 }

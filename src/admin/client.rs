@@ -4,11 +4,12 @@ use super::control::{
     Again, ConnectionHealth, JobStatus, Moved, PageRead, Refusal, RejectRow, Reloaded, SlotRow, Step,
     Triggered, Wait, WatermarkRow,
 };
-use super::http::Dropped;
+use super::http::{Dropped, Retried};
 use super::serve::CONTROL_SOCKET;
-use crate::connectors::Preview;
+use crate::connectors::{Preview, Wanted};
 use crate::rest::Ping;
 use crate::run::{Counts, Outcome, RunRecord};
+use crate::transfer::RejectClass;
 use crate::words::ConnectionName;
 use bytes::Bytes;
 use chrono::NaiveDate;
@@ -191,9 +192,16 @@ impl ControlClient {
     }
 
     /// `cadenced rejects list`.
-    pub async fn rejects(&self, job: Option<&str>, limit: usize) -> Result<Vec<RejectRow>, ClientError> {
+    pub async fn rejects(
+        &self,
+        job: Option<&str>,
+        wanted: &Wanted,
+        limit: usize,
+    ) -> Result<Vec<RejectRow>, ClientError> {
         let limit = limit.to_string();
-        self.ask(Method::GET, "/rejects", &query([("job", job), ("limit", Some(limit.as_str()))])).await
+        let mut which = query([("job", job), ("limit", Some(limit.as_str()))]);
+        which.extend(asking(wanted));
+        self.ask(Method::GET, "/rejects", &which).await
     }
 
     /// `cadenced rejects show`.
@@ -201,15 +209,18 @@ impl ControlClient {
         self.ask(Method::GET, &format!("/rejects/{}", escaped(job)), &[("key", key)]).await
     }
 
-    /// `cadenced rejects drop`; without a key, all of the job. Gives how many there were.
-    pub async fn drop_rejects(&self, job: &str, key: Option<&str>) -> Result<u64, ClientError> {
-        let which = match key {
-            Some(key) => ("key", key),
-            None => ("all", "true"),
-        };
+    /// `cadenced rejects drop`; where nothing is wanted in particular, all of the job. Gives how many there were.
+    pub async fn drop_rejects(&self, job: &str, wanted: &Wanted) -> Result<u64, ClientError> {
         let path = format!("/rejects/{}", escaped(job));
-        let Dropped { dropped } = self.ask(Method::DELETE, &path, &[which]).await?;
+        let Dropped { dropped } = self.ask(Method::DELETE, &path, &asking_or_all(wanted)).await?;
         Ok(dropped)
+    }
+
+    /// `cadenced rejects retry`, as with [`ControlClient::drop_rejects`].
+    pub async fn retry_rejects(&self, job: &str, wanted: &Wanted) -> Result<u64, ClientError> {
+        let path = format!("/rejects/{}/retry", escaped(job));
+        let Retried { retried } = self.ask(Method::POST, &path, &asking_or_all(wanted)).await?;
+        Ok(retried)
     }
 
     /// `cadenced state export`: JSON lines. An `Err` means that what came before is not the whole state.
@@ -266,6 +277,16 @@ fn broken(error: reqwest::Error) -> ClientError {
 
 fn query<'a, const N: usize>(all: [(&'static str, Option<&'a str>); N]) -> Vec<(&'static str, &'a str)> {
     all.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+}
+
+fn asking(wanted: &Wanted) -> Vec<(&'static str, &str)> {
+    let class = wanted.class.map(RejectClass::as_str);
+    query([("key", wanted.key.as_deref()), ("class", class), ("reason", wanted.reason.as_deref())])
+}
+
+fn asking_or_all(wanted: &Wanted) -> Vec<(&'static str, &str)> {
+    let which = asking(wanted);
+    if which.is_empty() { vec![("all", "true")] } else { which }
 }
 
 fn escaped(job: &str) -> String {

@@ -1,10 +1,11 @@
 //! What the daemon lets others see and do: the trait it implements and the data that goes over HTTP. The data
 //! types are the wire format, the same for `/health`, `/api` and the command line; field names are the JSON keys.
 
-use crate::connectors::Preview;
+use crate::connectors::{Preview, Wanted};
 use crate::rest::Ping;
 use crate::run::{Counts, Outcome, RunId, RunRecord};
 use crate::state;
+use crate::transfer::{Exchange, RejectClass};
 use crate::watermark::{Cursor, Mark, PageFacts};
 use crate::words::{ConnectionName, JobName};
 use chrono::{DateTime, NaiveDate, Utc};
@@ -53,11 +54,18 @@ pub trait Control: Send + Sync + 'static {
     /// refused with [`Refusal::Busy`] while the job runs.
     fn set_watermark(&self, job: JobName, to: Option<Mark>) -> BoxFuture<'_, Answer<Moved>>;
     /// Rejects without their content, of one job or of all, `limit` at most.
-    fn rejects(&self, job: Option<JobName>, limit: usize) -> BoxFuture<'_, Answer<Vec<RejectRow>>>;
+    fn rejects(
+        &self,
+        job: Option<JobName>,
+        wanted: Wanted,
+        limit: usize,
+    ) -> BoxFuture<'_, Answer<Vec<RejectRow>>>;
     /// One reject with its content.
     fn reject(&self, job: JobName, key: String) -> BoxFuture<'_, Answer<RejectRow>>;
-    /// Drops one reject, or all of the job; gives how many there were.
-    fn drop_rejects(&self, job: JobName, key: Option<String>) -> BoxFuture<'_, Answer<u64>>;
+    /// Drops rejects of a job; gives how many there were.
+    fn drop_rejects(&self, job: JobName, wanted: Wanted) -> BoxFuture<'_, Answer<u64>>;
+    /// Has the next run send rejects of a job again; gives how many.
+    fn retry_rejects(&self, job: JobName, wanted: Wanted) -> BoxFuture<'_, Answer<u64>>;
     /// How each platform's connection is doing; brings its gauges up to date.
     fn connections(&self) -> BoxFuture<'_, BTreeMap<ConnectionName, ConnectionHealth>>;
     /// Asks a connection whether it works, through the same quotas as its jobs.
@@ -408,6 +416,15 @@ pub struct RejectRow {
     pub key: String,
     /// Why, in an operator's words.
     pub reason: String,
+    /// What becomes of it.
+    #[serde(default)]
+    pub class: RejectClass,
+    /// How often it was tried.
+    #[serde(default)]
+    pub tries: u32,
+    /// When it was first refused.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first: Option<DateTime<Utc>>,
     /// When it was last refused.
     pub at: DateTime<Utc>,
     /// The run that met it.
@@ -415,20 +432,24 @@ pub struct RejectRow {
     /// Its content, JSON text, may be cut; left out of lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<String>,
+    /// What was sent and said; left out of lists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<Box<Exchange>>,
 }
 
 impl RejectRow {
     /// The row of a reject as the state keeps it, with its content.
     #[must_use]
     pub fn new(job: JobName, reject: state::Reject) -> Self {
-        let state::Reject { key, content, reason, run, last, .. } = reject;
-        Self { job, key, reason, at: last, run: Some(run), content: Some(content) }
+        let state::Reject { key, content, reason, class, exchange, run, tries, first, last, .. } = reject;
+        let (first, run, content) = (Some(first), Some(run), Some(content));
+        Self { job, key, reason, class, tries, first, at: last, run, content, exchange }
     }
 
     /// The same for a list.
     #[must_use]
     pub fn without_content(self) -> Self {
-        Self { content: None, ..self }
+        Self { content: None, exchange: None, ..self }
     }
 }
 

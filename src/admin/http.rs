@@ -1,7 +1,9 @@
 //! The paths, their parameters and who may use them. Every answer below `/api` is JSON, refusals too.
 
 use super::control::{Again, Condition, Control, Readiness, Refusal, Wait};
+use crate::connectors::Wanted;
 use crate::telemetry;
+use crate::transfer::RejectClass;
 use crate::watermark::Mark;
 use crate::words::{ConnectionName, JobName};
 use axum::body::{Body, Bytes};
@@ -63,6 +65,7 @@ pub fn router(control: Arc<dyn Control>, access: Access) -> Router {
         .route("/watermarks/{job}", get(watermark).put(set_watermark).delete(reset_watermark))
         .route("/rejects", get(rejects))
         .route("/rejects/{job}", get(reject).delete(drop_rejects))
+        .route("/rejects/{job}/retry", post(retry_rejects))
         .route("/export", get(export))
         .fallback(no_such_path)
         .layer(axum::middleware::from_fn_with_state(Arc::new(access), admit));
@@ -291,9 +294,20 @@ async fn reset_watermark(State(control): Daemon, Path(job): Path<String>) -> Rep
     Ok(Json(control.set_watermark(job_name(&job)?, None).await?))
 }
 
-async fn rejects(State(control): Daemon, query: Asked<OfJob>) -> Reply<impl Serialize> {
-    let query = asked(query)?;
-    Ok(Json(control.rejects(query.job()?, query.limit(REJECTS_LIMIT)).await?))
+async fn rejects(State(control): Daemon, query: Asked<OfRejects>) -> Reply<impl Serialize> {
+    let OfRejects { job, limit, key, class, reason } = asked(query)?;
+    let (query, wanted) = (OfJob { job, limit }, Wanted { key, class, reason });
+    Ok(Json(control.rejects(query.job()?, wanted, query.limit(REJECTS_LIMIT)).await?))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OfRejects {
+    job: Option<String>,
+    limit: Option<usize>,
+    key: Option<String>,
+    class: Option<RejectClass>,
+    reason: Option<String>,
 }
 
 /// Keys may hold any character, so that they travel in the query and not in the path.
@@ -301,8 +315,23 @@ async fn rejects(State(control): Daemon, query: Asked<OfJob>) -> Reply<impl Seri
 #[serde(deny_unknown_fields)]
 struct OfKey {
     key: Option<String>,
+    class: Option<RejectClass>,
+    reason: Option<String>,
     #[serde(default, deserialize_with = "flag")]
     all: bool,
+}
+
+impl OfKey {
+    /// Which of a job's rejects: some, or outright all.
+    fn some_or_all(self) -> Result<Wanted, Refusal> {
+        let Self { key, class, reason, all } = self;
+        let wanted = Wanted { key, class, reason };
+        if all == (wanted == Wanted::default()) {
+            return Ok(wanted);
+        }
+        let message = "say which: `?key=…`, `?class=…`, `?reason=…` or `?all`".to_owned();
+        Err(Refusal::BadRequest { message })
+    }
 }
 
 async fn reject(
@@ -326,12 +355,22 @@ async fn drop_rejects(
     Path(job): Path<String>,
     query: Asked<OfKey>,
 ) -> Reply<impl Serialize> {
-    let key = match asked(query)? {
-        OfKey { key: Some(key), all: false } => Some(key),
-        OfKey { key: None, all: true } => None,
-        _ => return Err(Refusal::BadRequest { message: "say which: `?key=…` or `?all`".to_owned() }),
-    };
-    Ok(Json(Dropped { dropped: control.drop_rejects(job_name(&job)?, key).await? }))
+    let wanted = asked(query)?.some_or_all()?;
+    Ok(Json(Dropped { dropped: control.drop_rejects(job_name(&job)?, wanted).await? }))
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Retried {
+    pub(super) retried: u64,
+}
+
+async fn retry_rejects(
+    State(control): Daemon,
+    Path(job): Path<String>,
+    query: Asked<OfKey>,
+) -> Reply<impl Serialize> {
+    let wanted = asked(query)?.some_or_all()?;
+    Ok(Json(Retried { retried: control.retry_rejects(job_name(&job)?, wanted).await? }))
 }
 
 /// The state is written to a file first: while an export is written nothing else is, so that it must not wait for a

@@ -2,9 +2,10 @@
 
 use super::control::*;
 use super::{Access, CONTROL_SOCKET, ClientError, Control, ControlClient, bind_control, router, serve};
-use crate::connectors::Preview;
+use crate::connectors::{Preview, Wanted};
 use crate::rest::{Ping, PingStep};
 use crate::run::{Counts, Outcome, RunRecord};
+use crate::transfer::RejectClass;
 use crate::watermark::{Cursor, Mark};
 use crate::words::{ConnectionName, JobName};
 use chrono::NaiveDate;
@@ -64,7 +65,8 @@ fn row(job: JobName, watermark: String) -> WatermarkRow {
 
 fn reject(job: JobName, key: String) -> RejectRow {
     let at = "2026-03-29T01:00:00Z".parse().unwrap();
-    RejectRow { job, key, reason: "unknown product".to_owned(), at, run: None, content: None }
+    let (reason, class) = ("unknown product".to_owned(), RejectClass::Rejected);
+    RejectRow { job, key, reason, class, tries: 1, first: None, at, run: None, content: None, exchange: None }
 }
 
 impl Control for Scripted {
@@ -164,16 +166,25 @@ impl Control for Scripted {
         }
     }
 
-    fn rejects(&self, job: Option<JobName>, limit: usize) -> BoxFuture<'_, Answer<Vec<RejectRow>>> {
-        self.hears(format!("rejects {job:?} {limit}"), Vec::new())
+    fn rejects(
+        &self,
+        job: Option<JobName>,
+        wanted: Wanted,
+        limit: usize,
+    ) -> BoxFuture<'_, Answer<Vec<RejectRow>>> {
+        self.hears(format!("rejects {job:?} {:?} {limit}", wanted.class), Vec::new())
     }
 
     fn reject(&self, job: JobName, key: String) -> BoxFuture<'_, Answer<RejectRow>> {
         self.hears(format!("reject {job}"), reject(job, key))
     }
 
-    fn drop_rejects(&self, job: JobName, key: Option<String>) -> BoxFuture<'_, Answer<u64>> {
-        self.hears(format!("drop {job} {key:?}"), 3)
+    fn drop_rejects(&self, job: JobName, wanted: Wanted) -> BoxFuture<'_, Answer<u64>> {
+        self.hears(format!("drop {job} {:?}", wanted.key), 3)
+    }
+
+    fn retry_rejects(&self, job: JobName, wanted: Wanted) -> BoxFuture<'_, Answer<u64>> {
+        self.hears(format!("retry {job} {:?} {:?}", wanted.class, wanted.reason), 2)
     }
 
     fn connections(&self) -> BoxFuture<'_, BTreeMap<ConnectionName, ConnectionHealth>> {
@@ -327,11 +338,15 @@ async fn every_command_arrives_over_the_control_socket_as_it_was_meant() {
     assert_eq!(set.now.watermark.as_deref(), Some("2026-03-29T01:00:00.500Z"));
     let reset = daemon.reset_watermark("one-stocks").await.unwrap();
     assert_eq!((reset.now.watermark, reset.before.as_deref()), (None, Some("17")));
-    daemon.rejects(Some("one-stocks"), 10).await.unwrap();
+    let unknown = Wanted { class: Some(RejectClass::Unknown), ..Wanted::default() };
+    daemon.rejects(Some("one-stocks"), &unknown, 10).await.unwrap();
     let key = "WAW1\u{1f}A/17?&=%";
     assert_eq!(daemon.reject("one-stocks", key).await.unwrap().key, key);
-    assert_eq!(daemon.drop_rejects("one-stocks", Some(key)).await.unwrap(), 3);
-    daemon.drop_rejects("one-stocks", None).await.unwrap();
+    let this = Wanted { key: Some(key.to_owned()), ..Wanted::default() };
+    assert_eq!(daemon.drop_rejects("one-stocks", &this).await.unwrap(), 3);
+    daemon.drop_rejects("one-stocks", &Wanted::default()).await.unwrap();
+    let worded = Wanted { reason: Some("a & b".to_owned()), ..unknown };
+    assert_eq!(daemon.retry_rejects("one-stocks", &worded).await.unwrap(), 2);
 
     assert_eq!(
         control.heard(),
@@ -351,10 +366,11 @@ async fn every_command_arrives_over_the_control_socket_as_it_was_meant() {
             "watermark one-stocks",
             "set one-stocks 2026-03-29T01:00:00.500Z",
             "reset one-stocks",
-            "rejects Some(JobName(\"one-stocks\")) 10",
+            "rejects Some(JobName(\"one-stocks\")) Some(Unknown) 10",
             "reject one-stocks",
             "drop one-stocks Some(\"WAW1\\u{1f}A/17?&=%\")",
             "drop one-stocks None",
+            "retry one-stocks Some(Unknown) Some(\"a & b\")",
         ]
     );
 }

@@ -1,6 +1,7 @@
 //! The command line as clap reads it. The first line of each comment is what `--help` shows.
 
 use crate::sandbox::{PLATFORMS, PlannedFault};
+use crate::transfer::RejectClass;
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use clap::builder::PossibleValuesParser;
@@ -274,6 +275,8 @@ pub(super) enum Rejects {
     List {
         /// The job; all, if none is named
         job: Option<String>,
+        #[command(flatten)]
+        filter: Filter,
         /// How many rejects
         #[arg(long, value_name = "N", default_value_t = 100)]
         limit: usize,
@@ -288,18 +291,45 @@ pub(super) enum Rejects {
         /// The record's key, as `list` prints it
         key: String,
     },
-    /// Drop one reject, or all of a job
-    #[command(group = clap::ArgGroup::new("which").required(true))]
-    Drop {
-        /// The job
-        job: String,
-        /// The record's key, as `list` prints it
-        #[arg(group = "which")]
-        key: Option<String>,
-        /// All of the job
-        #[arg(long, group = "which")]
-        all: bool,
-    },
+    /// Have the next run send rejects again, as the source has them by then
+    Retry(Which),
+    /// Drop rejects: they are not sent again until they change
+    Drop(Which),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Filter {
+    /// Only those of this class: rejected, waiting, transient, unknown
+    #[arg(long, value_name = "CLASS", group = "which", value_parser = class)]
+    pub(super) class: Option<RejectClass>,
+    /// Only those whose reason holds this text
+    #[arg(long, value_name = "TEXT", group = "which")]
+    pub(super) reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).multiple(true))]
+pub(super) struct Which {
+    /// The job
+    pub(super) job: String,
+    /// The record's key, as `list` prints it
+    #[arg(group = "which", conflicts_with = "all")]
+    pub(super) key: Option<String>,
+    #[command(flatten)]
+    pub(super) filter: Filter,
+    /// All of the job
+    #[arg(long, group = "which", conflicts_with_all = ["class", "reason"])]
+    pub(super) all: bool,
+    /// Only print which they are
+    #[arg(long)]
+    pub(super) preview: bool,
+}
+
+fn class(text: &str) -> Result<RejectClass, String> {
+    let all = [RejectClass::Rejected, RejectClass::Waiting, RejectClass::Transient, RejectClass::Unknown];
+    all.into_iter()
+        .find(|class| class.as_str() == text)
+        .ok_or_else(|| "one of rejected, waiting, transient, unknown".to_owned())
 }
 
 #[derive(Debug, Subcommand)]

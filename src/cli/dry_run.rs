@@ -29,6 +29,13 @@ fn print_text(preview: &Preview, out: &mut impl Write) -> Result<(), Stop> {
                 let missing = counted(counts.missing, "known record");
                 writeln!(out, "{missing} missing for the first time: gone if the next read misses them too")?;
             }
+            if counts.waiting > 0 {
+                writeln!(out, "{} waiting for a parent", counted(counts.waiting, "record"))?;
+            }
+            if counts.in_doubt > 0 {
+                let doubt = "sent by a run that was cut off, to be looked up or parked";
+                writeln!(out, "{} {doubt}", counted(counts.in_doubt, "record"))?;
+            }
             if counts.rejected > 0 {
                 writeln!(out, "{} can't be sent at all", counted(counts.rejected, "row"))?;
             }
@@ -39,7 +46,7 @@ fn print_text(preview: &Preview, out: &mut impl Write) -> Result<(), Stop> {
         writeln!(out, "  rejected: {}: {}", rejected.key, rejected.reason)?;
     }
     if let Some(stop) = &preview.stops {
-        writeln!(out, "the run would stop: {stop}")?;
+        writeln!(out, "the run would say: {stop}")?;
     }
     for request in &preview.requests {
         print_request(request, out)?;

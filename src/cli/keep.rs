@@ -1,13 +1,14 @@
 //! The commands on what the daemon remembers: watermarks, rejects, the whole state. They go through the daemon if it
 //! runs, so that its runs and they don't cross, and else work on the state directory themselves.
 
-use super::args::{Format, Rejects, StateCommand, Watermark};
+use super::args::{Format, Rejects, StateCommand, Watermark, Which};
 use super::output::{Exit, Stop, Table, counted, json_line, or_nothing, say, typed_key};
 use super::place::Place;
 use crate::admin::control::{RejectRow, WatermarkRow, mark_text};
 use crate::admin::{ClientError, ControlClient};
 use crate::clock::SystemClock;
 use crate::config;
+use crate::connectors::{Wanted, drop_rejects, retry_rejects};
 use crate::state::{ImportMode, Store};
 use crate::watermark::Mark;
 use crate::words::JobName;
@@ -19,6 +20,8 @@ use std::sync::Arc;
 
 /// What of a job's source a watermark or a reject belongs to; all jobs read one thing so far.
 const ENTITY: &str = "";
+/// As many rejects are shown before they are dropped or sent again.
+const PREVIEWED: usize = 1_000;
 
 const SECONDS: &str = "%Y-%m-%dT%H:%M:%SZ";
 
@@ -120,15 +123,12 @@ fn print_watermarks(rows: &[WatermarkRow], format: Format, out: &mut impl Write)
     table.print(out)
 }
 
-pub(super) async fn rejects(state: &Path, command: Rejects, out: &mut impl Write) -> Result<Exit, Stop> {
-    let keeper = Keeper::find(state).await?;
+pub(super) async fn rejects(place: &Place, command: Rejects, out: &mut impl Write) -> Result<Exit, Stop> {
+    let keeper = Keeper::find(&place.state()?).await?;
     match command {
-        Rejects::List { job, limit, format } => {
-            let rows = match &keeper {
-                Keeper::Daemon(daemon) => daemon.rejects(job.as_deref(), limit).await?,
-                Keeper::Here(store) => kept_rejects(store, job.as_deref(), limit).await?,
-            };
-            print_rejects(&rows, format, out)?;
+        Rejects::List { job, filter, limit, format } => {
+            let wanted = Wanted { key: None, class: filter.class, reason: filter.reason };
+            print_rejects(&listed(&keeper, job.as_deref(), &wanted, limit).await?, format, out)?;
         }
         Rejects::Show { job, key } => {
             let key = typed_key(&key);
@@ -144,32 +144,78 @@ pub(super) async fn rejects(state: &Path, command: Rejects, out: &mut impl Write
                 None => return Err(Stop::new(Exit::Failed, format!("{job}: no reject has this key"))),
             }
         }
-        Rejects::Drop { job, key, all: _ } => {
-            let key = key.map(|key| typed_key(&key));
-            let dropped = match (&keeper, &key) {
-                (Keeper::Daemon(daemon), key) => daemon.drop_rejects(&job, key.as_deref()).await?,
-                (Keeper::Here(store), None) => store.drop_rejects(&name(&job)?).await?,
-                (Keeper::Here(store), Some(key)) => {
-                    u64::from(store.drop_reject(&name(&job)?, ENTITY, key).await?)
+        Rejects::Retry(which) => {
+            let (job, wanted, preview) = which.wanted();
+            if preview {
+                return previewed(&keeper, &job, &wanted, out).await;
+            }
+            let retried = match &keeper {
+                Keeper::Daemon(daemon) => daemon.retry_rejects(&job, &wanted).await?,
+                Keeper::Here(store) => {
+                    let loaded = place.load()?;
+                    let job = super::place::job(&loaded, &job)?;
+                    retry_rejects(store, &job.name, &job.work, &wanted).await?
                 }
             };
-            if dropped == 0 && key.is_some() {
-                return Err(Stop::new(Exit::Failed, format!("{job}: no reject has this key")));
+            some(&job, &wanted, retried)?;
+            say(format!("{job}: {} sent again by the next run", counted(retried, "reject")));
+        }
+        Rejects::Drop(which) => {
+            let (job, wanted, preview) = which.wanted();
+            if preview {
+                return previewed(&keeper, &job, &wanted, out).await;
             }
+            let dropped = match &keeper {
+                Keeper::Daemon(daemon) => daemon.drop_rejects(&job, &wanted).await?,
+                Keeper::Here(store) => drop_rejects(store, &name(&job)?, &wanted).await?,
+            };
+            some(&job, &wanted, dropped)?;
             say(format!("{job}: {} dropped", counted(dropped, "reject")));
         }
     }
     Ok(Exit::Ok)
 }
 
-async fn kept_rejects(store: &Store, job: Option<&str>, limit: usize) -> Result<Vec<RejectRow>, Stop> {
+impl Which {
+    /// The job, which of its rejects, and whether only to show them.
+    fn wanted(self) -> (String, Wanted, bool) {
+        let Self { job, key, filter, all: _, preview } = self;
+        let key = key.map(|key| typed_key(&key));
+        (job, Wanted { key, class: filter.class, reason: filter.reason }, preview)
+    }
+}
+
+/// Whoever named a key meant one that is there.
+fn some(job: &str, wanted: &Wanted, found: u64) -> Result<(), Stop> {
+    if found == 0 && wanted.key.is_some() {
+        return Err(Stop::new(Exit::Failed, format!("{job}: no reject has this key")));
+    }
+    Ok(())
+}
+
+async fn previewed(keeper: &Keeper, job: &str, wanted: &Wanted, out: &mut impl Write) -> Result<Exit, Stop> {
+    print_rejects(&listed(keeper, Some(job), wanted, PREVIEWED).await?, Format::Text, out)?;
+    say("nothing was changed");
+    Ok(Exit::Ok)
+}
+
+async fn listed(
+    keeper: &Keeper,
+    job: Option<&str>,
+    wanted: &Wanted,
+    limit: usize,
+) -> Result<Vec<RejectRow>, Stop> {
+    let store = match keeper {
+        Keeper::Daemon(daemon) => return Ok(daemon.rejects(job, wanted, limit).await?),
+        Keeper::Here(store) => store,
+    };
     let jobs = match job {
         Some(job) => vec![name(job)?],
         None => store.ledger_view().await?.into_keys().collect(),
     };
     let mut rows = Vec::new();
     for job in jobs {
-        let rejects = store.rejects(&job, None, limit - rows.len()).await?;
+        let rejects = wanted.find(store, &job, limit - rows.len()).await?;
         rows.extend(rejects.into_iter().map(|reject| RejectRow::new(job.clone(), reject).without_content()));
     }
     Ok(rows)
@@ -183,11 +229,13 @@ fn print_rejects(rows: &[RejectRow], format: Format, out: &mut impl Write) -> Re
         say("no rejects");
         return Ok(());
     }
-    let mut table = Table::new(["JOB", "KEY", "REFUSED", "RUN", "REASON"]);
+    let mut table = Table::new(["JOB", "KEY", "CLASS", "TRIES", "LAST", "RUN", "REASON"]);
     for row in rows {
         table.row([
             row.job.to_string(),
             row.key.clone(),
+            row.class.as_str().to_owned(),
+            row.tries.to_string(),
             row.at.format(SECONDS).to_string(),
             or_nothing(row.run),
             row.reason.clone(),

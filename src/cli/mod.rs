@@ -90,7 +90,7 @@ async fn perform_talking(command: Command, place: &Place, out: &mut impl Write) 
         Command::Ping(args) => ping::ping(place, &args, out).await,
         Command::Reload(args) => control::reload(&daemon().await?, &args).await,
         Command::Watermark(command) => keep::watermark(place, command, out).await,
-        Command::Rejects(command) => keep::rejects(&place.state()?, command, out).await,
+        Command::Rejects(command) => keep::rejects(place, command, out).await,
         Command::State(command) => keep::state(&place.state()?, command, out).await,
         Command::Run
         | Command::Demo

@@ -146,11 +146,7 @@ async fn rejects_are_found_and_dropped_by_the_key_that_the_list_shows() {
     let state = tempfile::tempdir().unwrap();
     let dir = state.path();
     let job = JobName::new("one-stocks").unwrap();
-    let rejected = |key: &str| Rejected {
-        key: key.to_owned(),
-        content: "{\"sku\":\"A-17\"}".to_owned(),
-        reason: "unknown product".to_owned(),
-    };
+    let rejected = |key: &str| Rejected::new(key, "{\"sku\":\"A-17\"}", "unknown product");
     let settlement =
         Settlement { rejects: vec![rejected("WAW1\u{1f}A-17"), rejected("b")], ..Settlement::default() };
     let store = Store::open(dir, Arc::new(SystemClock)).unwrap();

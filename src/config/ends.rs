@@ -1,14 +1,12 @@
-//! The ends of a job but for `pull`, which has a file of its own: `write`, `read` and `push`, with the `map` between.
+//! The ends of a job but for `pull` and `push`, which have files of their own: `write` and `read`, with the `map` between.
 
 use super::connections;
 use super::diagnostic::did_you_mean;
 use super::document::{Node, Value};
-use super::layers::METHOD_KEYS;
 use super::reader::Table;
 use super::units::{self, Wrong};
-use crate::job::push::Method;
-use crate::job::{FieldMap, MapRule, OnGone, Push, Read, ValueType, Write};
-use crate::words::{ConnectionName, FieldPath, Template};
+use crate::job::{FieldMap, MapRule, OnGone, Read, ValueType, Write};
+use crate::words::{ConnectionName, FieldPath};
 use serde_json::Number;
 
 /// The `[connection]` tables, for the jobs that name them.
@@ -112,106 +110,7 @@ pub(super) fn read(table: &Table<'_>, connections: &Connections<'_>) -> Option<R
     Some(Read { from: from?, sql: sql?, key: key?, max_gone })
 }
 
-/// How a platform is told. `key` are the columns of the read's key, if those are known.
-pub(super) fn push(
-    table: &Table<'_>,
-    connections: &Connections<'_>,
-    key: Option<&[String]>,
-    map: Option<FieldMap>,
-) -> Option<Push> {
-    let to = table.require("to", |node| connections.named(node, Kind::Rest));
-    let in_key = |column: &str, problem: String| match key {
-        Some(key) if !key.iter().any(|name| name == column) => {
-            Err(Wrong::new(problem).help(did_you_mean(column, key.iter().map(String::as_str))))
-        }
-        _ => Ok(()),
-    };
-    let group_by = table
-        .list("group-by", |node| {
-            let column = units::words(node)?;
-            in_key(&column, format!("`{column}` is not in the `key` of `read`"))?;
-            Ok(column)
-        })
-        .unwrap_or_default();
-    let request = request(table, &group_by);
-    let batch = table.table("batch").and_then(|batch| {
-        let records = batch.get("records", |node| units::whole(node, 1, 1_000_000));
-        batch.finish();
-        records.and_then(|records| usize::try_from(records).ok())
-    });
-    let body = match table.take("body") {
-        Some(node) => body(table, node, &in_key),
-        None => "$records".into(),
-    };
-    table.finish();
-    let (method, path) = request?;
-    Some(Push { to: to?, method, path, group_by, batch_records: batch.unwrap_or(1_000), body, map })
-}
-
-fn request(table: &Table<'_>, group_by: &[String]) -> Option<(Method, Template)> {
-    let methods = [Method::Post, Method::Put, Method::Patch, Method::Delete];
-    let mut found = Vec::new();
-    for (key, method) in METHOD_KEYS.iter().zip(methods) {
-        let path = |node: &Node| {
-            let template = units::path_template(node)?;
-            let shared = |name: &&str| group_by.iter().any(|column| column == name);
-            let strange = template.placeholders().into_iter().find(|name| !shared(name)).map(str::to_owned);
-            let Some(name) = strange else { return Ok(template) };
-            let help = format!("the records of one request share only `group-by`: add `{name}` to it");
-            Err(unfillable(node, &name).help(Some(help)))
-        };
-        if table.node.get(key).is_some() {
-            found.push((key, method, table.get(key, path)));
-        } else {
-            table.take(key);
-        }
-    }
-    if let [_, (key, ..), ..] = found.as_slice() {
-        let wrong = Wrong::new("a push has one method, and another one is given too");
-        table.error(Some(key), &table.place(key), wrong);
-        return None;
-    }
-    let Some((_, method, path)) = found.pop() else {
-        let wrong = Wrong::new("has no method and path")
-            .help(Some("write one of post, put, patch, delete: put = \"/path\"".to_owned()));
-        table.error(None, &table.node.key_at, wrong);
-        return None;
-    };
-    Some((method, path?))
-}
-
-/// The body as JSON; what starts with `$` must be something that can be put there.
-fn body(
-    table: &Table<'_>,
-    node: &Node,
-    in_key: &dyn Fn(&str, String) -> Result<(), Wrong>,
-) -> serde_json::Value {
-    let mut tells = false;
-    let json = json(node, &mut |node, text| {
-        let column = text.strip_prefix("$gone.");
-        tells |= text == "$records" || column.is_some();
-        let wrong = match column {
-            Some(column) => {
-                in_key(column, format!("of a row that is gone only the key is known, not `{column}`")).err()
-            }
-            None if text.starts_with('$') && text != "$records" => Some(
-                Wrong::new(format!("nothing fills `{text}`"))
-                    .help(Some("a body may hold \"$records\" and \"$gone.column\"".to_owned())),
-            ),
-            None => None,
-        };
-        if let Some(wrong) = wrong {
-            table.error(Some("body"), &node.at, wrong);
-        }
-    });
-    if !tells {
-        let wrong = Wrong::new("holds no \"$records\": the platform would be told nothing");
-        table.error(Some("body"), &node.at, wrong);
-    }
-    json
-}
-
-fn json(node: &Node, seen: &mut dyn FnMut(&Node, &str)) -> serde_json::Value {
+pub(super) fn json(node: &Node, seen: &mut dyn FnMut(&Node, &str)) -> serde_json::Value {
     match &node.value {
         Value::Text(text) => {
             seen(node, text);
@@ -229,8 +128,8 @@ fn json(node: &Node, seen: &mut dyn FnMut(&Node, &str)) -> serde_json::Value {
 }
 
 /// How a row of one side becomes a record of the other.
-pub(super) fn map(table: &Table<'_>) -> Option<FieldMap> {
-    let fields = table.entries("map", |table, name, node| match &node.value {
+pub(super) fn map(table: &Table<'_>, key: &'static str) -> Option<FieldMap> {
+    let fields = table.entries(key, |table, name, node| match &node.value {
         Value::Text(text) if text == "$record" => Ok(MapRule::Record),
         Value::Text(_) => units::template(node).map(MapRule::Template),
         Value::Table(_) => {

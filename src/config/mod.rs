@@ -19,6 +19,7 @@ mod ends;
 mod jobs;
 mod layers;
 mod pull;
+mod push;
 mod reader;
 mod secret;
 mod settings;

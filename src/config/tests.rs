@@ -6,6 +6,7 @@ use std::path::Path;
 
 mod layering;
 mod mistakes;
+mod pushes;
 mod secrets;
 mod shipped;
 

@@ -2,6 +2,7 @@
 //! came from. Only what was sent *since* the pull last wrote the record (or last saw it come back) is an echo: an older
 //! content that somebody put back on the platform is news.
 
+use super::push::Standing;
 use super::{ENTITY, state};
 use crate::job::map::plain_text;
 use crate::job::pull::Echo;
@@ -37,7 +38,7 @@ impl Echoes {
         let sent: HashMap<&String, Option<Delivered>> = keys.iter().flatten().zip(sent).collect();
         let heard = records.iter().zip(known).zip(&keys).map(|((record, known), key)| {
             let sent = key.as_ref().and_then(|key| sent.get(key)?.as_ref());
-            let sent = sent.and_then(|sent| sent.digest.filter(|_| sent.walk == super::push::ACCEPTED));
+            let sent = sent.and_then(|sent| sent.digest.filter(|_| Standing::of(sent) == Standing::Accepted));
             let stamp = sent.map_or(0, stamp);
             let is_newer = known.as_ref().map_or(0, |known| known.walk) != stamp;
             Heard { sent: stamp, is_echo: is_newer && sent.is_some() && self.content(record) == sent }

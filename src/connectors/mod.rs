@@ -4,18 +4,22 @@
 mod deliveries;
 mod echo;
 mod feed;
+mod gone;
 mod kept;
 mod missing;
 mod preview;
 mod pull;
 mod push;
+mod retried;
+mod since;
 
 pub use preview::{Preview, PreviewCounts, PreviewedReject, PreviewedRequest};
+pub use retried::{Wanted, drop_rejects, retry_rejects};
 
 use crate::clock::SharedClock;
 use crate::connection::{Connection, ConnectionKind};
 use crate::erp::{Database, SqlSink, SqlSource};
-use crate::job::{Cursor, CursorFormat, Job, Pull, Work, Write};
+use crate::job::{Cursor, CursorFormat, Job, Pull, Push, Read, Work, Write};
 use crate::planner::Closed;
 use crate::rest::{
     Client, Ping, PingStep, PullSource, Reader, RestSink, SharedWalk, Watch, Witnesses, waiting_row,
@@ -29,7 +33,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use deliveries::{Deliveries, WITNESSES};
 use feed::FeedCheckpoint;
 use pull::{PullCheckpoint, Scope, Unfinished};
-use push::PushCheckpoint;
+use push::{Limit, PushCheckpoint};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -169,11 +173,8 @@ impl Connectors {
         match &job.work {
             Work::Pull(pull, write) => self.pull(job, pull, write, token, None).await,
             Work::Push(read, push) => {
-                let database = self.database(&read.from)?;
-                let source = SqlSource::new(database, read, push.map.clone(), push.group_by.clone());
                 let client = self.client(&push.to)?.for_run();
-                let sink = RestSink::new(Arc::new(client.clone()), push);
-                let checkpoint = PushCheckpoint::new(self.store.clone(), token.clone(), read, push);
+                let (source, sink, checkpoint) = self.push(read, push, token, &client).await?;
                 Ok(Ends {
                     source: Box::new(source),
                     sink: Box::new(sink),
@@ -196,6 +197,24 @@ impl Connectors {
                 "only a job that pulls by the time of change (`since = { field = … }`) has a past to fill in",
             )),
         }
+    }
+
+    async fn push(
+        &self,
+        read: &Read,
+        push: &Push,
+        token: &Token,
+        client: &Client,
+    ) -> Result<(SqlSource, RestSink, PushCheckpoint), Failure> {
+        let job = &token.slot.job;
+        let database = self.database(&read.from)?;
+        let (read_now, columns) = since::read_now(&self.store, job, read, push).await?;
+        let source = SqlSource::new(database, &read_now, push.map.clone(), columns);
+        let limit = Limit::of(&self.store).get(job, push.batch_records).await?;
+        let sink = RestSink::new(Arc::new(client.clone()), push, limit);
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let checkpoint = PushCheckpoint::new(store, token.clone(), clock, read, push);
+        Ok((source, sink, checkpoint))
     }
 
     async fn pull(

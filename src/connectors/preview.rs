@@ -2,14 +2,13 @@
 //! shows the first requests; of a pull, shows the request it would begin with. Sends nothing to a platform and writes
 //! nothing to the state; secrets are not shown.
 
-use super::push::PushCheckpoint;
+use super::push::Sifted;
 use super::{Connectors, unconfigured};
-use crate::erp::SqlSource;
 use crate::job::{Job, Push, Read, Work};
 use crate::rest::{Client, PullSource, Request, RestSink, Shown};
 use crate::run::{RunId, Slot};
 use crate::state::Token;
-use crate::transfer::{Batch, Checkpoint as _, Failure, Rejected, Sink as _, Source as _};
+use crate::transfer::{Batch, Checkpoint as _, Failure, RejectClass, Rejected, Sink as _, Source as _};
 use crate::words::{ConnectionName, JobName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -35,7 +34,7 @@ pub struct Preview {
     pub more_requests: u64,
     /// The first records that would be rejected without being sent.
     pub rejected: Vec<PreviewedReject>,
-    /// Why the run would stop after these requests, if it would.
+    /// Why the run would stop after these requests, or remove nothing, if it would.
     pub stops: Option<String>,
 }
 
@@ -56,6 +55,12 @@ pub struct PreviewCounts {
     pub missing: u64,
     /// Those that can't be sent at all.
     pub rejected: u64,
+    /// Those that wait for their parent.
+    #[serde(default)]
+    pub waiting: u64,
+    /// Those sent by a run that was cut off, and to be looked up, or parked, before they may be sent again.
+    #[serde(default)]
+    pub in_doubt: u64,
 }
 
 /// A request that would be sent.
@@ -132,27 +137,22 @@ impl Connectors {
         token: Token,
     ) -> Result<(), Failure> {
         let client = self.client(&push.to)?;
-        let database = self.database(&read.from)?;
-        let mut source = SqlSource::new(database, read, push.map.clone(), push.group_by.clone());
-        let mut sink = RestSink::new(Arc::clone(&client), push);
-        let mut checkpoint = PushCheckpoint::new(self.store.clone(), token, read, push);
+        let (mut source, mut sink, mut checkpoint) = self.push(read, push, &token, &client).await?;
         let mut counts = PreviewCounts::default();
         let mut batches = Vec::new();
         while let Some(mut chunk) = source.next().await? {
             counts.read += (chunk.records.len() + chunk.rejected.len()) as u64;
             counts.unchanged += checkpoint.sift(&mut chunk).await?;
-            checkpoint.saw(&chunk.rejected);
-            for Rejected { key, reason, .. } in chunk.rejected {
-                preview.reject(&mut counts, key, reason);
+            for Rejected { key, reason, class, .. } in chunk.rejected {
+                if class == RejectClass::Rejected {
+                    preview.reject(&mut counts, key, reason);
+                }
             }
-            let known = checkpoint.count_known(&chunk.records).await?;
-            counts.changed += known;
-            counts.new += chunk.records.len() as u64 - known;
             batches.extend(sink.gather(chunk.records));
             preview.take(&mut batches, &sink, &client, push, &mut counts)?;
         }
         // As in a run: what is gone is found before the last, unfilled batches are sent.
-        match checkpoint.look_for_gone().await {
+        match checkpoint.gone_mut().look().await {
             Ok((gone, missing)) => {
                 (counts.gone, counts.missing) = (gone.len() as u64, missing);
                 batches.extend(sink.rest(gone));
@@ -160,6 +160,9 @@ impl Connectors {
             Err(failure) => preview.stops = Some(failure.message),
         }
         preview.take(&mut batches, &sink, &client, push, &mut counts)?;
+        let Sifted { new, changed, waiting, in_doubt } = checkpoint.counted();
+        (counts.new, counts.changed, counts.waiting, counts.in_doubt) = (new, changed, waiting, in_doubt);
+        preview.stops = preview.stops.take().or_else(|| checkpoint.note());
         preview.counts = Some(counts);
         Ok(())
     }

@@ -1,209 +1,444 @@
-//! What is remembered of a push: per key the content the platform last answered for. Keys are durably in doubt before
-//! their request goes out; a key in doubt is sent again whatever its content. A record that was refused is not sent again
-//! until its content changes. A record is gone when two full reads of the source in a row did not have it; an empty read
-//! is never absence, and `max-gone` stops a run before anything is removed.
+//! What is remembered of a push: per key the content the platform last answered for, and how. Keys are durably in doubt
+//! before their request goes out. Where a request may be repeated, a key in doubt is sent again whatever its content;
+//! where it may not, it is looked up, or parked until a person decides. A record that was refused is not sent again until
+//! its content or its parent changes. A record is gone when two full reads of the source in a row did not have it; an
+//! empty read is never absence, and `max-gone` stops a run before anything is removed.
 
+use super::gone::Gone;
 use super::{ENTITY, state};
+use crate::clock::SharedClock;
 use crate::crash;
-use crate::job::{Push, Read};
+use crate::job::map::plain_text;
+use crate::job::{Parent, Push, Read, Send};
 use crate::rest::KEY_SEPARATOR;
-use crate::state::{Delivered, Doubtful, Place, Settlement, Store, Token};
+use crate::rest::rows::fields_of;
+use crate::state::{Coordinator as _, Delivered, Doubtful, NewMark, Settlement, Store, Token, Walk};
 use crate::transfer::{
-    Batch, Checkpoint, Chunk, Class, Digest, Failure, Progress, Record, Rejected, Settled,
+    Batch, Checkpoint, Chunk, Digest, Doubted, Failure, Progress, Record, RejectClass, Rejected, Settled,
 };
 use crate::words::JobName;
+use chrono::TimeDelta;
 use futures_util::future::BoxFuture;
-use serde_json::value::RawValue;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
-/// How the platform answered for a key's content.
-pub(super) const ACCEPTED: u64 = 0;
-const REFUSED: u64 = 1;
-/// Known keys looked at in one go.
-const SCAN: usize = 4_000;
+/// Nothing matches it: what has this digest is due, and is not in doubt.
+const NO_CONTENT: Digest = Digest([0; 16]);
+/// Beside a gone record of which the platform would not have it removed.
+pub(super) const REMOVAL: &str = "removal";
+/// A record waits so long, and twice as long with each try, before it is tried again for a parent nobody named.
+const WAIT: TimeDelta = TimeDelta::minutes(1);
+const LONGEST_WAIT: TimeDelta = TimeDelta::days(1);
+
+/// How the platform answered for a key's content, as it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    Accepted,
+    Rejected,
+    Waiting,
+    Transient,
+    Unknown,
+    /// To be sent whatever its content.
+    Due,
+}
+
+impl Standing {
+    const ALL: [Self; 6] =
+        [Self::Accepted, Self::Rejected, Self::Waiting, Self::Transient, Self::Unknown, Self::Due];
+
+    pub(super) fn of(entry: &Delivered) -> Self {
+        let place = usize::try_from(entry.walk & !NEVER_SENT).unwrap_or(usize::MAX);
+        Self::ALL.get(place).copied().unwrap_or(Self::Due)
+    }
+
+    fn of_class(class: RejectClass) -> Self {
+        match class {
+            RejectClass::Rejected => Self::Rejected,
+            RejectClass::Waiting => Self::Waiting,
+            RejectClass::Transient => Self::Transient,
+            RejectClass::Unknown => Self::Unknown,
+        }
+    }
+
+    fn code(self) -> u64 {
+        Self::ALL.iter().position(|standing| *standing == self).unwrap_or_default() as u64
+    }
+}
+
+/// Beside the standing: no request for the key was ever begun.
+const NEVER_SENT: u64 = 1 << 8;
+
+pub(super) fn was_never_sent(entry: &Delivered) -> bool {
+    entry.walk & NEVER_SENT != 0
+}
+
+/// What is kept of a key whose content has this standing.
+pub(super) fn entry(digest: Digest, standing: Standing) -> Delivered {
+    Delivered { digest: Some(digest), cursor: None, walk: standing.code(), absent: false, group: None }
+}
+
+/// What is kept of a key whose content was not sent.
+fn unsent(digest: Digest, standing: Standing, before: Option<&Delivered>) -> Delivered {
+    let never = before.is_none_or(was_never_sent);
+    let entry = entry(digest, standing);
+    Delivered { walk: entry.walk | if never { NEVER_SENT } else { 0 }, ..entry }
+}
+
+/// What is kept of a key that is to be sent whatever its content, and may be.
+pub(super) fn due(absent: bool) -> Delivered {
+    Delivered { absent, ..entry(NO_CONTENT, Standing::Due) }
+}
 
 pub(super) struct PushCheckpoint {
     store: Store,
     token: Token,
-    key: Vec<String>,
-    group_by: Vec<String>,
-    max_gone: f64,
-    /// Whether the request's body says what is gone.
-    removes: bool,
-    /// Hashes of the keys this read had: eight bytes a row.
-    seen: Vec<u64>,
+    clock: SharedClock,
+    send: Send,
+    idempotent: bool,
+    verifies: bool,
+    parent: Option<Parent>,
+    /// Records in one request as configured: what is learned of the platform's limit is for this.
+    batch_records: usize,
+    gone: Gone,
+    /// What to know of keys that are not sent.
+    noted: Vec<(String, Delivered)>,
+    /// Per key the content its parent had when the record was let through.
+    parents: HashMap<String, String>,
+    /// The highest value of the column that says what changed since.
+    reached: Option<String>,
+    counted: Sifted,
+}
+
+/// What became of the records that were sifted.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Sifted {
+    /// Records to send that were never delivered before.
+    pub(super) new: u64,
+    /// Records to send that were.
+    pub(super) changed: u64,
+    /// Records that wait for their parent.
+    pub(super) waiting: u64,
+    /// Records that were sent and never answered for.
+    pub(super) in_doubt: u64,
+}
+
+/// What is to be done about a record.
+enum Next {
+    Send,
+    LookUp(Option<Digest>),
+    Park,
+    Nothing,
 }
 
 impl PushCheckpoint {
-    pub(super) fn new(store: Store, token: Token, read: &Read, push: &Push) -> Self {
+    pub(super) fn new(store: Store, token: Token, clock: SharedClock, read: &Read, push: &Push) -> Self {
         Self {
+            gone: Gone::new(store.clone(), token.clone(), read, push),
             store,
             token,
-            key: read.key.clone(),
-            group_by: push.group_by.clone(),
-            max_gone: read.max_gone,
-            removes: push.body.to_string().contains("\"$gone"),
-            seen: Vec::new(),
+            clock,
+            send: push.send.clone(),
+            idempotent: push.idempotent,
+            verifies: push.verify.is_some(),
+            parent: push.parent.clone(),
+            batch_records: push.batch_records,
+            noted: Vec::new(),
+            parents: HashMap::new(),
+            reached: None,
+            counted: Sifted::default(),
         }
+    }
+
+    /// Looks for what is gone as a run would.
+    pub(super) fn gone_mut(&mut self) -> &mut Gone {
+        &mut self.gone
+    }
+
+    pub(super) fn counted(&self) -> Sifted {
+        self.counted
     }
 
     fn job(&self) -> &JobName {
         &self.token.slot.job
     }
 
+    async fn recall(&self, keys: Vec<String>) -> Result<Vec<Option<Delivered>>, Failure> {
+        self.store.recall(self.job(), ENTITY, keys).await.map_err(state)
+    }
+
     async fn sift_rows(&mut self, chunk: &mut Chunk) -> Result<u64, Failure> {
-        let records = std::mem::take(&mut chunk.records);
-        self.seen.extend(records.iter().map(|record| hash(&record.key)));
-        let keys = records.iter().map(|record| record.key.clone()).collect();
-        let known = self.store.recall(self.job(), ENTITY, keys).await.map_err(state)?;
+        let mut records = std::mem::take(&mut chunk.records);
+        if matches!(self.send, Send::Since(_)) {
+            // The column came along as the last of the group.
+            for record in &mut records {
+                // Rows come in its order.
+                self.reached = record.group.pop();
+            }
+        }
+        self.gone.saw(records.iter().map(|record| &*record.key));
+        let known = self.recall(records.iter().map(|record| record.key.clone()).collect()).await?;
+        let parents = self.parents_of(&records).await?;
         // Of a key that stands twice the later row counts.
         let last: HashMap<String, usize> =
             records.iter().enumerate().map(|(index, record)| (record.key.clone(), index)).collect();
         let mut unchanged = 0;
         for (index, (record, known)) in records.into_iter().zip(known).enumerate() {
-            let answered_for = |known: Delivered| !known.absent && known.digest == Some(record.digest);
-            if last.get(&record.key) != Some(&index) || known.is_some_and(answered_for) {
-                unchanged += 1;
+            let parent = parents.get(index).cloned().unwrap_or(ParentOf::Nobody);
+            let next = if last.get(&record.key) == Some(&index) {
+                self.next(&record, known.as_ref(), &parent).await?
             } else {
-                chunk.records.push(record);
-            }
-        }
-        Ok(unchanged)
-    }
-
-    async fn settle_batch(&self, batch: &Batch, settled: &Settled) -> Result<(), Failure> {
-        let refused: HashSet<&str> = settled.rejected.iter().map(|rejected| rejected.key.as_str()).collect();
-        let mut settlement = Settlement { rejects: settled.rejected.clone(), ..Settlement::default() };
-        for record in &batch.records {
-            let is_refused = refused.contains(record.key.as_str());
-            let walk = if is_refused { REFUSED } else { ACCEPTED };
-            let entry =
-                Delivered { digest: Some(record.digest), cursor: None, walk, absent: false, group: None };
-            let entries = if is_refused { &mut settlement.noted } else { &mut settlement.entries };
-            entries.push((record.key.clone(), entry));
-        }
-        let gone = batch.gone.iter().map(|record| record.key.clone());
-        settlement.removed = gone.filter(|key| !refused.contains(key.as_str())).collect();
-        self.store.settle(self.job(), ENTITY, self.token.run, settlement).await.map_err(state)
-    }
-
-    /// A row that can't be mapped is in the source all the same: it is not gone.
-    pub(super) fn saw(&mut self, rejected: &[Rejected]) {
-        self.seen.extend(rejected.iter().map(|rejected| hash(&rejected.key)));
-    }
-
-    /// How many of the records the platform was sent before, whatever it answered.
-    pub(super) async fn count_known(&self, records: &[Record]) -> Result<u64, Failure> {
-        let keys = records.iter().map(|record| record.key.clone()).collect();
-        let known = self.store.recall(self.job(), ENTITY, keys).await.map_err(state)?;
-        Ok(known.into_iter().flatten().filter(|known| !known.absent).count() as u64)
-    }
-
-    /// What [`Checkpoint::gone`] would give, and how many it would mark as missing for the first time. Marks nothing.
-    pub(super) async fn look_for_gone(&mut self) -> Result<(Vec<Record>, u64), Failure> {
-        let (mut gone, mut first, mut place) = (Vec::new(), 0, Place::default());
-        if self.count_missing().await? == 0 {
-            return Ok((gone, first));
-        }
-        loop {
-            let page = self.scan(&mut place).await?;
-            if page.is_empty() {
-                return Ok((gone, first));
-            }
-            for (key, entry) in page.into_iter().filter(|(key, _)| !self.has_seen(key)) {
-                if entry.absent {
-                    gone.push(self.gone_record(key)?);
-                } else {
-                    first += 1;
+                Next::Nothing
+            };
+            match (next, parent) {
+                (Next::Nothing, _) => {
+                    unchanged += 1;
+                    if let Some(known) = known.filter(|known| known.absent) {
+                        self.noted.push((record.key, Delivered { absent: false, ..known }));
+                    }
+                }
+                (Next::LookUp(sent), _) => {
+                    self.counted.in_doubt += 1;
+                    chunk.doubtful.push(Doubted { record, sent });
+                }
+                (Next::Park, _) => {
+                    self.counted.in_doubt += 1;
+                    let reason = "it was sent by a run that was cut off, and must not be sent twice: if the platform does \
+                                  not have it, send it with `cadenced rejects retry`";
+                    let group = known.and_then(|known| known.group);
+                    let note = Delivered { group, ..entry(record.digest, Standing::Unknown) };
+                    self.noted.push((record.key.clone(), note));
+                    chunk.rejected.push(Rejected::record(&record, reason).class(RejectClass::Unknown));
+                }
+                (Next::Send, ParentOf::Missing(parent)) => {
+                    self.counted.waiting += 1;
+                    let note = Delivered {
+                        group: Some(Value::Null),
+                        ..unsent(record.digest, Standing::Waiting, known.as_ref())
+                    };
+                    self.noted.push((record.key.clone(), note));
+                    let reason = format!("waits for {parent}, which has not gone through");
+                    chunk.rejected.push(Rejected::record(&record, reason).class(RejectClass::Waiting));
+                }
+                (Next::Send, parent) => {
+                    if let ParentOf::There(digest) = parent {
+                        self.parents.insert(record.key.clone(), digest);
+                    }
+                    match known {
+                        Some(known) if !known.absent => self.counted.changed += 1,
+                        _ => self.counted.new += 1,
+                    }
+                    chunk.records.push(record);
                 }
             }
         }
+        Ok(unchanged + self.sift_unmapped(chunk).await?)
     }
 
-    /// How many known records this read did not have; an empty read misses nothing. Fails if they are too many.
-    async fn count_missing(&mut self) -> Result<u64, Failure> {
-        if self.seen.is_empty() {
+    /// A row that can't be mapped is in the source all the same: it is not gone. It is told once, and again when it, or
+    /// what is wrong with it, changes.
+    async fn sift_unmapped(&mut self, chunk: &mut Chunk) -> Result<u64, Failure> {
+        let is_ours =
+            |rejected: &Rejected| rejected.class == RejectClass::Rejected && rejected.exchange.is_none();
+        if !chunk.rejected.iter().any(is_ours) {
             return Ok(0);
         }
-        self.seen.sort_unstable();
-        self.seen.dedup();
-        let (mut known, mut missing) = (0_u64, 0_u64);
-        let mut place = Place::default();
-        loop {
-            let page = self.scan(&mut place).await?;
-            if page.is_empty() {
-                break;
+        self.gone.saw(chunk.rejected.iter().map(|rejected| &*rejected.key));
+        let known = self.recall(chunk.rejected.iter().map(|rejected| rejected.key.clone()).collect()).await?;
+        let mut told = 0;
+        let mut known = known.into_iter();
+        let noted = &mut self.noted;
+        let idempotent = self.idempotent;
+        chunk.rejected.retain(|rejected| {
+            let known = known.next().flatten();
+            if !is_ours(rejected) {
+                return true;
             }
-            known += page.len() as u64;
-            missing += page.iter().filter(|(key, _)| !self.has_seen(key)).count() as u64;
-        }
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a share of rows needs no more digits than a float has"
-        )]
-        if missing as f64 > known as f64 * self.max_gone {
-            return Err(Failure::new(
-                Class::Refused,
-                format!(
-                    "{missing} of {known} known records are not in the source any more, more than `max-gone` allows; nothing \
-                     was removed. If they are really gone, raise max-gone for one run"
-                ),
-            ));
-        }
-        Ok(missing)
+            let digest = Digest::of(format!("{}\u{1f}{}", rejected.content, rejected.reason).as_bytes());
+            if known.as_ref().is_some_and(|known| known.digest == Some(digest)) {
+                told += 1;
+                return false;
+            }
+            // What is known of a request that was not answered for is not forgotten over this.
+            let is_known = idempotent || known.as_ref().is_none_or(|known| !is_unanswered(known));
+            if is_known && !rejected.key.starts_with("row ") {
+                noted.push((rejected.key.clone(), unsent(digest, Standing::Rejected, known.as_ref())));
+            }
+            true
+        });
+        Ok(told)
     }
 
-    /// Marks what is missing for the first time; gives what was missing before.
-    async fn mark_missing(&self) -> Result<Vec<Record>, Failure> {
-        let mut gone = Vec::new();
-        let mut place = Place::default();
-        loop {
-            let page = self.scan(&mut place).await?;
-            if page.is_empty() {
-                return Ok(gone);
+    async fn next(
+        &self,
+        record: &Record,
+        known: Option<&Delivered>,
+        parent: &ParentOf,
+    ) -> Result<Next, Failure> {
+        let Some(known) = known else { return Ok(Next::Send) };
+        let standing = Standing::of(known);
+        if !self.idempotent && is_unanswered(known) {
+            let sent = known.group.as_ref().and_then(Value::as_str).and_then(digest_of);
+            return Ok(match (self.verifies, standing) {
+                (true, _) => Next::LookUp(sent),
+                (false, Standing::Unknown) if known.digest.is_some() => Next::Nothing,
+                (false, _) => Next::Park,
+            });
+        }
+        if known.digest != Some(record.digest) || self.send == Send::All {
+            return Ok(Next::Send);
+        }
+        let parent_changed = || match parent {
+            ParentOf::Nobody => false,
+            ParentOf::There(digest) => known.group.as_ref().and_then(Value::as_str) != Some(digest),
+            ParentOf::Missing(_) => known.group != Some(Value::Null),
+        };
+        let again = match standing {
+            Standing::Accepted => false,
+            Standing::Transient | Standing::Due => true,
+            Standing::Waiting if *parent == ParentOf::Nobody => self.waited(&record.key).await?,
+            Standing::Rejected | Standing::Waiting | Standing::Unknown => parent_changed(),
+        };
+        Ok(if again { Next::Send } else { Next::Nothing })
+    }
+
+    /// Whether a record has waited long enough to be tried once more.
+    async fn waited(&self, key: &str) -> Result<bool, Failure> {
+        let Some(reject) = self.store.reject(self.job(), ENTITY, key).await.map_err(state)? else {
+            return Ok(true);
+        };
+        let doubled = 1_i32.checked_shl(reject.tries.saturating_sub(1).min(20)).unwrap_or(i32::MAX);
+        let wait = WAIT.checked_mul(doubled).unwrap_or(LONGEST_WAIT).min(LONGEST_WAIT);
+        Ok(self.clock.now() - reject.last >= wait)
+    }
+
+    async fn parents_of(&self, records: &[Record]) -> Result<Vec<ParentOf>, Failure> {
+        let Some(parent) = &self.parent else { return Ok(Vec::new()) };
+        let key = |record: &Record| -> Option<String> {
+            let values = fields_of(&record.content, &parent.key).into_iter();
+            let values =
+                values.map(|value| value.filter(|value| !value.is_null()).map(|value| plain_text(&value)));
+            Some(values.collect::<Option<Vec<_>>>()?.join(&KEY_SEPARATOR.to_string()))
+        };
+        let keys: Vec<Option<String>> = records.iter().map(key).collect();
+        let asked = keys.iter().map(|key| key.clone().unwrap_or_default()).collect();
+        let known = self.store.recall(&parent.job, ENTITY, asked).await.map_err(state)?;
+        let of = |(key, known): (Option<String>, Option<Delivered>)| {
+            let Some(key) = key else { return ParentOf::Nobody };
+            let known = known.filter(|known| !known.absent && Standing::of(known) == Standing::Accepted);
+            match known.and_then(|known| known.digest) {
+                Some(digest) => ParentOf::There(hex(digest)),
+                None => ParentOf::Missing(format!("{} {}", parent.job, key.replace(KEY_SEPARATOR, " "))),
             }
-            let mut settlement = Settlement::default();
-            for (key, entry) in page.into_iter().filter(|(key, _)| !self.has_seen(key)) {
-                if !entry.absent {
-                    settlement.noted.push((key, Delivered { absent: true, ..entry }));
-                } else if self.removes {
-                    gone.push(self.gone_record(key)?);
-                } else {
-                    settlement.removed.push(key);
+        };
+        Ok(keys.into_iter().zip(known).map(of).collect())
+    }
+
+    async fn settle_batch(&mut self, batch: &Batch, settled: &Settled) -> Result<(), Failure> {
+        let refused: HashMap<&str, RejectClass> =
+            settled.rejected.iter().map(|rejected| (rejected.key.as_str(), rejected.class)).collect();
+        let mut settlement = Settlement {
+            rejects: settled.rejected.clone(),
+            links: settled.links.clone(),
+            ..Settlement::default()
+        };
+        for record in &batch.records {
+            let parent = self.parents.remove(&record.key);
+            match refused.get(record.key.as_str()) {
+                Some(class) => {
+                    let group =
+                        if *class == RejectClass::Unknown { Some(hex(record.digest)) } else { parent };
+                    let noted = entry(record.digest, Standing::of_class(*class));
+                    let noted = Delivered { group: group.map(Value::from), ..noted };
+                    settlement.noted.push((record.key.clone(), noted));
+                }
+                None if settled.left.contains(&record.key) => {}
+                None => {
+                    settlement.entries.push((record.key.clone(), entry(record.digest, Standing::Accepted)))
                 }
             }
-            self.store.settle(self.job(), ENTITY, self.token.run, settlement).await.map_err(state)?;
         }
+        for record in &batch.gone {
+            match refused.get(record.key.as_str()) {
+                Some(class) => {
+                    let group = Some(REMOVAL.into());
+                    let noted = entry(record.digest, Standing::of_class(*class));
+                    settlement.noted.push((record.key.clone(), Delivered { absent: true, group, ..noted }));
+                }
+                None if settled.left.contains(&record.key) => {}
+                None => settlement.removed.push(record.key.clone()),
+            }
+        }
+        if !settled.left.is_empty() {
+            let gone: HashSet<&str> = batch.gone.iter().map(|record| record.key.as_str()).collect();
+            let sent: HashSet<&str> = batch.records.iter().map(|record| record.key.as_str()).collect();
+            let left = settled.left.iter().map(String::as_str);
+            // What stays in doubt is sent again anyway, where that may be.
+            let left = left.filter(|key| !(self.idempotent && (sent.contains(key) || gone.contains(key))));
+            settlement.entries.extend(left.map(|key| (key.to_owned(), due(gone.contains(key)))));
+        }
+        self.store.settle(self.job(), ENTITY, self.token.run, settlement).await.map_err(state)?;
+        if let Some(limit) = settled.limit {
+            Limit::of(&self.store).set(self.job(), self.batch_records, limit).await?;
+        }
+        Ok(())
     }
 
-    async fn scan(&self, place: &mut Place) -> Result<Vec<(String, Delivered)>, Failure> {
-        self.store.scan(self.job(), ENTITY, place, SCAN).await.map_err(state)
-    }
-
-    fn has_seen(&self, key: &str) -> bool {
-        self.seen.binary_search(&hash(key)).is_ok()
-    }
-
-    /// What is known of a row that is no more: its key columns, and with them its group.
-    fn gone_record(&self, key: String) -> Result<Record, Failure> {
-        let columns: Map<String, Value> =
-            self.key.iter().cloned().zip(key.split(KEY_SEPARATOR).map(Value::from)).collect();
-        let value =
-            |column: &String| columns.get(column).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let group = self.group_by.iter().map(value).collect();
-        let content = RawValue::from_string(Value::Object(columns).to_string())
-            .map_err(|error| Failure::new(Class::State, format!("the key {key:?} is not text: {error}")))?;
-        let digest = Digest::of(content.get().as_bytes());
-        Ok(Record { key, cursor: None, content, digest, group })
+    async fn keep_rejected(&mut self, rejected: &[Rejected]) -> Result<(), Failure> {
+        let noted = std::mem::take(&mut self.noted);
+        if rejected.is_empty() && noted.is_empty() {
+            return Ok(());
+        }
+        let settlement = Settlement { rejects: rejected.to_vec(), noted, ..Settlement::default() };
+        self.store.settle(self.job(), ENTITY, self.token.run, settlement).await.map_err(state)
     }
 }
 
-fn hash(key: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    key.hash(&mut hasher);
-    hasher.finish()
+/// Whether a request for the key was begun of which nothing is known.
+fn is_unanswered(known: &Delivered) -> bool {
+    known.digest.is_none() || Standing::of(known) == Standing::Unknown
+}
+
+/// What is known of a record's parent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum ParentOf {
+    /// It has none.
+    Nobody,
+    /// It went through with this content.
+    There(String),
+    /// It did not; its name.
+    Missing(String),
+}
+
+fn hex(digest: Digest) -> String {
+    digest.0.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn digest_of(text: &str) -> Option<Digest> {
+    let bytes = u128::from_str_radix(text, 16).ok().filter(|_| text.len() == 32)?;
+    Some(Digest(bytes.to_be_bytes()))
+}
+
+/// How many records a platform was found to take in one request.
+pub(super) struct Limit<'a>(&'a Store);
+
+impl<'a> Limit<'a> {
+    const NAMESPACE: &'static str = "batch-limit";
+
+    pub(super) fn of(store: &'a Store) -> Self {
+        Self(store)
+    }
+
+    /// As long as the job is configured to send so many.
+    pub(super) async fn get(&self, job: &JobName, configured: usize) -> Result<Option<usize>, Failure> {
+        let kept = self.0.get_blob(Self::NAMESPACE, job.as_str()).await.map_err(state)?;
+        let kept = kept.and_then(|bytes| serde_json::from_slice::<(usize, usize)>(&bytes).ok());
+        Ok(kept.filter(|(of, _)| *of == configured).map(|(_, limit)| limit))
+    }
+
+    async fn set(&self, job: &JobName, configured: usize, limit: usize) -> Result<(), Failure> {
+        let kept = format!("[{configured},{limit}]").into_bytes();
+        self.0.put_blob(Self::NAMESPACE, job.as_str(), kept).await.map_err(state)
+    }
 }
 
 impl Checkpoint for PushCheckpoint {
@@ -215,8 +450,10 @@ impl Checkpoint for PushCheckpoint {
     }
 
     fn doubt<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<(), Failure>> {
-        let records = batch.records.iter().chain(&batch.gone);
-        let keys = records.map(|record| Doubtful { key: record.key.clone(), group: None }).collect();
+        // What was sent decides, after a look at the platform, whether the record has changed since.
+        let group = |record: &Record| (!self.idempotent).then(|| hex(record.digest).into());
+        let doubtful = |record: &Record| Doubtful { key: record.key.clone(), group: group(record) };
+        let keys = batch.records.iter().chain(&batch.gone).map(doubtful).collect();
         Box::pin(async move {
             self.store.doubt(self.job(), ENTITY, keys).await.map_err(state)?;
             crash::point("push-after-doubt").await;
@@ -242,19 +479,22 @@ impl Checkpoint for PushCheckpoint {
         rejected: &'a [Rejected],
         _: Option<Progress>,
     ) -> BoxFuture<'a, Result<(), Failure>> {
-        Box::pin(async move {
-            if rejected.is_empty() {
-                return Ok(());
-            }
-            self.saw(rejected);
-            let settlement = Settlement { rejects: rejected.to_vec(), ..Settlement::default() };
-            self.store.settle(self.job(), ENTITY, self.token.run, settlement).await.map_err(state)
-        })
+        Box::pin(self.keep_rejected(rejected))
     }
 
     fn gone(&mut self) -> BoxFuture<'_, Result<Vec<Record>, Failure>> {
+        Box::pin(self.gone.find())
+    }
+
+    fn finish(&mut self) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async {
-            if self.count_missing().await? == 0 { Ok(Vec::new()) } else { self.mark_missing().await }
+            let Some(reached) = self.reached.take() else { return Ok(()) };
+            let mark = NewMark { entity: ENTITY.to_owned(), value: reached.into(), walk: Walk::Keep };
+            self.store.commit_watermark(&self.token, mark).await.map_err(state)
         })
+    }
+
+    fn note(&self) -> Option<String> {
+        self.gone.note()
     }
 }

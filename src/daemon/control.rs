@@ -8,8 +8,8 @@ use crate::admin::control::{
     Readiness, RejectRow, ReloadHealth, Reloaded, SlotRow, Step, Triggered, Wait, WatermarkRow, mark_text,
 };
 use crate::clock::SharedClock;
-use crate::connectors::Preview;
-use crate::job::{Job, Work};
+use crate::connectors::{Preview, Wanted, drop_rejects, retry_rejects};
+use crate::job::{self, Job, Work};
 use crate::planner;
 use crate::quota::QuotaUse;
 use crate::reload::{Reloader, Set};
@@ -403,7 +403,11 @@ fn clip(
 }
 
 fn keeps_watermark(job: &Job) -> bool {
-    matches!(&job.work, Work::Pull(pull, _) if pull.since.is_some())
+    match &job.work {
+        Work::Pull(pull, _) => pull.since.is_some(),
+        Work::Push(_, push) => matches!(push.send, job::Send::Since(_)),
+        Work::Unconfigured => false,
+    }
 }
 
 fn unknown(name: &JobName, set: &Set) -> Refusal {
@@ -542,7 +546,12 @@ impl Control for DaemonControl {
         })
     }
 
-    fn rejects(&self, job: Option<JobName>, limit: usize) -> BoxFuture<'_, Answer<Vec<RejectRow>>> {
+    fn rejects(
+        &self,
+        job: Option<JobName>,
+        wanted: Wanted,
+        limit: usize,
+    ) -> BoxFuture<'_, Answer<Vec<RejectRow>>> {
         Box::pin(async move {
             let jobs = match job {
                 Some(job) => vec![job],
@@ -550,7 +559,7 @@ impl Control for DaemonControl {
             };
             let mut rows = Vec::new();
             for job in jobs {
-                let rejects = self.store.rejects(&job, None, limit - rows.len()).await.map_err(internal)?;
+                let rejects = wanted.find(&self.store, &job, limit - rows.len()).await.map_err(internal)?;
                 rows.extend(
                     rejects.into_iter().map(|reject| RejectRow::new(job.clone(), reject).without_content()),
                 );
@@ -571,14 +580,14 @@ impl Control for DaemonControl {
         })
     }
 
-    fn drop_rejects(&self, job: JobName, key: Option<String>) -> BoxFuture<'_, Answer<u64>> {
+    fn drop_rejects(&self, job: JobName, wanted: Wanted) -> BoxFuture<'_, Answer<u64>> {
+        Box::pin(async move { drop_rejects(&self.store, &job, &wanted).await.map_err(internal) })
+    }
+
+    fn retry_rejects(&self, job: JobName, wanted: Wanted) -> BoxFuture<'_, Answer<u64>> {
         Box::pin(async move {
-            match key {
-                Some(key) => {
-                    self.store.drop_reject(&job, ENTITY, &key).await.map(u64::from).map_err(internal)
-                }
-                None => self.store.drop_rejects(&job).await.map_err(internal),
-            }
+            let job = self.job(&job)?;
+            retry_rejects(&self.store, &job.name, &job.work, &wanted).await.map_err(internal)
         })
     }
 

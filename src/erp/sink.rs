@@ -329,5 +329,5 @@ impl<'v> Placed<'v> {
 }
 
 fn reject(record: &Record, reason: String) -> Rejected {
-    Rejected { key: record.key.clone(), content: record.content.get().to_owned(), reason }
+    Rejected::record(record, reason)
 }

@@ -77,8 +77,7 @@ impl Spool {
             match line.reason {
                 None => chunk.records.push(record(line)),
                 Some(reason) => {
-                    let content = line.content.get().to_owned();
-                    chunk.rejected.push(Rejected { key: line.key, content, reason });
+                    chunk.rejected.push(Rejected::new(line.key, line.content.get(), reason));
                 }
             }
         }

@@ -7,7 +7,7 @@ pub mod push;
 
 pub use map::{FieldMap, MapRule, ValueType};
 pub use pull::{Changed, Cursor, CursorFormat, OnGone, Pages, Pull, Since, Write};
-pub use push::{Push, Read};
+pub use push::{Parent, Push, PushGone, Read, Results, Send, Verify};
 
 use crate::schedule::{Policy, Timetable};
 use crate::words::JobName;

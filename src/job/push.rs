@@ -1,7 +1,7 @@
-//! The two ends of a push: which rows are read from the ERP, and how a platform is told.
+//! The two ends of a push: which rows are read from the ERP, how a platform is told, and how its answers are read.
 
 use super::FieldMap;
-use crate::words::{ConnectionName, Template};
+use crate::words::{ConnectionName, FieldPath, JobName, Template};
 
 /// Which rows are read from the ERP.
 #[derive(Debug, Clone)]
@@ -29,11 +29,32 @@ pub struct Push {
     pub group_by: Vec<String>,
     /// Records in one request, at most.
     pub batch_records: usize,
-    /// The request's body: a JSON document in which `"$records"` stands for the array of records and `"$gone.field"`
-    /// for the array of that column of the gone ones. `"$records"` alone is a bare array.
+    /// Bytes of one request's body, about at most; a record that is larger goes alone.
+    pub batch_bytes: usize,
+    /// The request's body: a JSON document in which `"$records"` stands for the array of records, `"$record"` for the
+    /// one record of a batch of one, and `"$gone.field"` for the array of that column of the gone ones. `"$records"`
+    /// alone is a bare array.
     pub body: serde_json::Value,
     /// How a row becomes a record; without one, a record has the row's columns.
     pub map: Option<FieldMap>,
+    /// Which rows are sent.
+    pub send: Send,
+    /// What the platform is told of rows that are gone.
+    pub on_gone: PushGone,
+    /// Whether a request may be sent again after it was perhaps carried out.
+    pub idempotent: bool,
+    /// Where the answer says what became of each record; the first form that fits an answer is read.
+    pub results: Vec<Results>,
+    /// How to find out whether a record is there.
+    pub verify: Option<Verify>,
+    /// What the platform gives for a record: a name, and where the record's result holds it.
+    pub save: Vec<(String, FieldPath)>,
+    /// The push whose record must have gone through first.
+    pub parent: Option<Parent>,
+    /// What words of a refusal mean.
+    pub words: Words,
+    /// The share of refused records at which the run stops, 0 to 1.
+    pub stop_when: Option<f64>,
 }
 
 /// The methods a push may use.
@@ -60,4 +81,136 @@ impl Method {
             Self::Delete => "DELETE",
         }
     }
+
+    /// Whether doing it twice is doing it once, by the method's own rules.
+    #[must_use]
+    pub fn is_idempotent(self) -> bool {
+        matches!(self, Self::Put | Self::Delete)
+    }
+}
+
+/// Which rows are sent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Send {
+    /// Those whose record differs from what the platform last answered for.
+    #[default]
+    Changed,
+    /// All, every time.
+    All,
+    /// Of those that are read: rows whose column has reached what the last whole run saw of it.
+    Since(String),
+}
+
+/// What the platform is told of rows that are gone.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub enum PushGone {
+    /// Nothing.
+    #[default]
+    Ignore,
+    /// They are named in the body, where it says `$gone`.
+    Body,
+    /// Each is removed by a DELETE; placeholders are key columns.
+    Delete(Template),
+    /// Each is sent as this record, made of its key columns.
+    Zero(FieldMap),
+}
+
+/// Where an answer says what became of each record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Results {
+    /// The array of results.
+    pub rows: FieldPath,
+    /// Which records it lists.
+    pub lists: Lists,
+    /// How a result finds its record.
+    pub matched: Matched,
+    /// The fields that say that it went well, with the values that say so; where there are none, any error in a result is
+    /// a refusal.
+    pub ok_when: Vec<(FieldPath, Vec<String>)>,
+    /// Where a result holds the error's words.
+    pub error: FieldPath,
+    /// The counts that must add up to what was sent.
+    pub counts: ResultCounts,
+}
+
+/// Which records a list of results names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Lists {
+    /// Each that was sent.
+    #[default]
+    All,
+    /// Those that failed.
+    Failures,
+}
+
+/// How a result finds its record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Matched {
+    /// The first result is the first record's.
+    Position,
+    /// A field of the result equals a field of the record.
+    Key {
+        /// The result's.
+        result: FieldPath,
+        /// The record's.
+        record: FieldPath,
+    },
+}
+
+/// Where an answer counts; several fields are added up.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ResultCounts {
+    /// All records.
+    pub total: Vec<FieldPath>,
+    /// Those that were accepted.
+    pub accepted: Vec<FieldPath>,
+    /// Those that failed.
+    pub failed: Vec<FieldPath>,
+}
+
+/// How to find out whether a record is on the platform.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verify {
+    /// The path; placeholders are fields of the record.
+    pub get: Template,
+    /// The query; placeholders are fields of the record, and `page` where the list has pages (the first is 1).
+    pub params: Vec<(String, Template)>,
+    /// Where the answer holds its rows; empty: the answer is the row, or the array of rows.
+    pub rows: FieldPath,
+    /// The record is there when a row has the same values in these fields.
+    pub found_when: Vec<FieldPath>,
+    /// Which records are read back although the platform said it accepted them.
+    pub read_back: ReadBack,
+}
+
+/// Which accepted records are read back.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ReadBack {
+    /// None.
+    #[default]
+    Off,
+    /// Five of a request; all of them if one is missing.
+    Sample,
+    /// All.
+    All,
+}
+
+/// The push whose record must have gone through first.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parent {
+    /// The job.
+    pub job: JobName,
+    /// The fields of our record that are the key there; a record in which one of them is null has no parent.
+    pub key: Vec<FieldPath>,
+}
+
+/// What words of a refusal mean; found anywhere in it, whatever their case.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Words {
+    /// The record's parent is not there.
+    pub waiting: Vec<String>,
+    /// It may work later.
+    pub transient: Vec<String>,
+    /// The request is too large, as 413 says.
+    pub too_large: Vec<String>,
 }

@@ -18,6 +18,9 @@ use tokio::time::Instant;
 /// Everything but the characters that mean nothing in any part of an address; a space is `%20`, never `+`.
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// As much of an answer is kept with a reject, in bytes.
+const KEPT: usize = 2048;
+
 /// One request.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -132,12 +135,23 @@ impl Answer {
     pub fn failure(&self, class: Class) -> Failure {
         let words = self.words();
         let words = if words.is_empty() { "the answer says nothing more" } else { &words };
-        Failure::new(class, self.with_words(words))
+        let message = self.proof.redact(format!("{}: {}: {words}", self.shown, self.status));
+        Failure::new(class, message)
     }
 
-    /// Which request, which status, and these words of the answer, without our secrets.
-    pub(super) fn with_words(&self, words: &str) -> String {
-        self.proof.redact(format!("{}: {}: {words}", self.shown, self.status))
+    /// Status and the beginning of the body, without our secrets, to be kept with a reject.
+    pub(super) fn kept(&self) -> String {
+        let head = self.body.head();
+        let text = String::from_utf8_lossy(&head[..head.len().min(2 * KEPT)]);
+        let mut kept = self.proof.redact(format!("{}: {text}", self.status));
+        kept.truncate(kept.floor_char_boundary(KEPT));
+        kept
+    }
+
+    /// Puts this request and status before words of the answer, and takes our secrets out of them.
+    pub(super) fn into_naming(self) -> Box<dyn Fn(&str) -> String + Send> {
+        let Self { proof, shown, status, .. } = self;
+        Box::new(move |words| proof.redact(format!("{shown}: {status}: {words}")))
     }
 }
 

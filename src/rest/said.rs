@@ -70,7 +70,7 @@ fn words_in(object: &Map<String, Value>) -> Option<String> {
     (!words.is_empty()).then(|| words.join(": "))
 }
 
-fn words_of_value(value: &Value) -> Option<String> {
+pub(super) fn words_of_value(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => (!text.trim().is_empty()).then(|| text.clone()),
         Value::Array(items) => {

@@ -15,21 +15,17 @@ pub(super) struct Shape(Vec<Piece>);
 enum Piece {
     Fixed(Vec<u8>),
     Records,
+    Record,
     Gone(FieldPath),
 }
 
 impl Shape {
-    /// Reads a template: `"$records"` stands for the array of records, `"$gone.field"` for the array of that field
-    /// of the gone ones.
+    /// Reads a template: `"$records"` stands for the array of records, `"$record"` for the one record of a batch of
+    /// one, `"$gone.field"` for the array of that field of the gone ones.
     pub(super) fn of(template: &Value) -> Self {
         let mut shape = Self(Vec::new());
         shape.add(template);
         shape
-    }
-
-    /// Whether it can tell the platform what is gone.
-    pub(super) fn tells_gone(&self) -> bool {
-        self.0.iter().any(|piece| matches!(piece, Piece::Gone(_)))
     }
 
     /// The field of a gone record that the body needs and the record doesn't have.
@@ -41,15 +37,23 @@ impl Shape {
     }
 
     /// The body for these records and these gone ones; nothing for a template that is `null`.
-    pub(super) fn fill(&self, records: &[Record], gone: &[&Record]) -> Option<Bytes> {
+    pub(super) fn fill<'r>(
+        &self,
+        records: impl Iterator<Item = &'r Record> + Clone,
+        gone: &[&Record],
+    ) -> Option<Bytes> {
         if matches!(self.0.as_slice(), [Piece::Fixed(fixed)] if fixed == b"null") {
             return None;
         }
-        let mut body = Vec::with_capacity(records.iter().map(|record| record.content.get().len() + 1).sum());
+        let mut body = Vec::with_capacity(records.clone().map(|record| record.content.get().len() + 1).sum());
         for piece in &self.0 {
             match piece {
                 Piece::Fixed(fixed) => body.extend_from_slice(fixed),
-                Piece::Records => array(&mut body, records.iter().map(|record| record.content.get())),
+                Piece::Records => array(&mut body, records.clone().map(|record| record.content.get())),
+                Piece::Record => {
+                    let one = records.clone().next().map_or("null", |record| record.content.get());
+                    body.extend_from_slice(one.as_bytes());
+                }
                 Piece::Gone(field) => {
                     let fields = gone.iter().filter_map(|record| field_of(record, field));
                     array(&mut body, fields.map(|value| value.to_string()));
@@ -62,6 +66,7 @@ impl Shape {
     fn add(&mut self, template: &Value) {
         match template {
             Value::String(text) if text == "$records" => self.0.push(Piece::Records),
+            Value::String(text) if text == "$record" => self.0.push(Piece::Record),
             Value::String(text) => {
                 match text.strip_prefix("$gone.").and_then(|field| FieldPath::new(field).ok()) {
                     Some(field) if !field.steps().is_empty() => self.0.push(Piece::Gone(field)),
@@ -122,7 +127,8 @@ mod tests {
         let made =
             |contents: &[&str]| contents.iter().map(|content| record("k", content, &[])).collect::<Vec<_>>();
         let gone = made(gone);
-        let body = Shape::of(&template).fill(&made(records), &gone.iter().collect::<Vec<_>>());
+        let records = made(records);
+        let body = Shape::of(&template).fill(records.iter(), &gone.iter().collect::<Vec<_>>());
         body.map(|body| String::from_utf8(body.to_vec()).unwrap())
     }
 
@@ -135,6 +141,10 @@ mod tests {
         );
         assert_eq!(filled(json!("$records"), &rows[1..], &[]).as_deref(), Some(r#"[{ "b" : 1e5 }]"#));
         assert_eq!(filled(json!("$records"), &[], &[]).as_deref(), Some("[]"));
+        assert_eq!(
+            filled(json!({"stock": "$record"}), &rows[..1], &[]).as_deref(),
+            Some(&*format!(r#"{{"stock":{}}}"#, rows[0]))
+        );
         assert_eq!(filled(json!(null), &rows, &[]), None);
     }
 
@@ -144,7 +154,7 @@ mod tests {
         let body = filled(template.clone(), &[], &[r#"{"sku":"A\"1"}"#, r#"{"sku":7.10}"#]);
         assert_eq!(body.as_deref(), Some(r#"{"stocks":[],"stocksToRemove":["A\"1",7.10]}"#));
         let shape = Shape::of(&template);
-        assert!(shape.tells_gone() && !Shape::of(&json!(["$gone.", "$gone"])).tells_gone());
+        assert_eq!(Shape::of(&json!(["$gone.", "$gone"])).lacking(&record("k", "{}", &[])), None);
         assert_eq!(shape.lacking(&record("k", r#"{"sku":"A"}"#, &[])), None);
         assert_eq!(
             shape.lacking(&record("k", r#"{"id":"A"}"#, &[])).map(ToString::to_string).as_deref(),

@@ -15,22 +15,23 @@ const BOM: &[u8] = b"\xEF\xBB\xBF";
 pub(super) enum Verdict {
     /// All of it was accepted.
     Accepted,
-    /// These records, by their place, were refused with these words; the others were accepted.
-    Some(Vec<(usize, String)>),
-    /// Something in it was refused with these words; it is not said what.
+    /// These records, by their place, were not accepted; the others were.
+    Each(Vec<(usize, Refusal)>),
+    /// It was refused with these words; it is not said for what in it.
     Refused(String),
+    /// Some of it may have been carried out; these words say why that isn't known.
+    Unclear(String),
 }
 
-impl Verdict {
-    pub(super) fn map_words(self, map: impl Fn(String) -> String) -> Self {
-        match self {
-            Self::Accepted => Self::Accepted,
-            Self::Some(refused) => {
-                Self::Some(refused.into_iter().map(|(place, words)| (place, map(words))).collect())
-            }
-            Self::Refused(words) => Self::Refused(map(words)),
-        }
-    }
+/// Why a record was not accepted.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Refusal {
+    /// The platform's words.
+    pub(super) words: String,
+    /// What the answer holds of this record, if that is less than all of it.
+    pub(super) answer: Option<String>,
+    /// Nothing was said of it: it may have been carried out.
+    pub(super) unheard: bool,
 }
 
 /// The JSON of a 2xx answer to a push; nothing where it is empty or a plain `OK`. Blocks on a spooled body. The
@@ -64,12 +65,12 @@ pub(super) fn document(answer: &mut Answer) -> Result<Option<Value>, Failure> {
     })
 }
 
-/// What the answer says of the batch with these records.
-pub(super) fn of(document: Option<&Value>, records: &[Record]) -> Verdict {
+/// What the answer says of the batch with these records, where nobody has said how to read it.
+pub(super) fn of(document: Option<&Value>, records: &[&Record]) -> Verdict {
     document.map_or(Verdict::Accepted, |document| of_document(document, records))
 }
 
-fn of_document(document: &Value, records: &[Record]) -> Verdict {
+fn of_document(document: &Value, records: &[&Record]) -> Verdict {
     let Value::Object(top) = document else {
         return document.as_array().map_or(Verdict::Accepted, |results| of_results(results, records));
     };
@@ -81,39 +82,55 @@ fn of_document(document: &Value, records: &[Record]) -> Verdict {
     for results in [data.get("results"), top.get("results")].into_iter().flatten() {
         let verdict = match results {
             Value::Array(results) => of_results(results, records),
-            Value::Object(counts) => of_counts(counts),
+            Value::Object(counts) => of_counts(counts, records.len()),
             _ => Verdict::Accepted,
         };
         if verdict != Verdict::Accepted {
             return verdict;
         }
     }
-    of_counts(data)
+    of_counts(data, records.len())
 }
 
-fn of_counts(counts: &Map<String, Value>) -> Verdict {
-    let failed = counts.get("failed").and_then(Value::as_u64).filter(|failed| *failed > 0);
-    let words = error_in(counts).or_else(|| failed.map(|failed| format!("{failed} failed")));
-    words.map_or(Verdict::Accepted, Verdict::Refused)
+/// A total, and the parts of it that are told, must be what was sent.
+fn of_counts(counts: &Map<String, Value>, sent: usize) -> Verdict {
+    let count = |name: &&str| counts.get(*name).and_then(Value::as_u64);
+    let failed = count(&"failed").filter(|failed| *failed > 0);
+    if let Some(words) = error_in(counts).or_else(|| failed.map(|failed| format!("{failed} failed"))) {
+        return Verdict::Unclear(words);
+    }
+    let parts: Vec<u64> =
+        ["created", "updated", "skipped", "unchanged", "failed", "errors"].iter().filter_map(count).collect();
+    let wrong = match count(&"total") {
+        Some(total) if total != sent as u64 => Some(total),
+        Some(total) => Some(parts.iter().sum()).filter(|sum| !parts.is_empty() && *sum != total),
+        None => None,
+    };
+    wrong.map_or(Verdict::Accepted, |wrong| {
+        Verdict::Unclear(format!("the counts don't add up: {sent} records were sent, and it counts {wrong}"))
+    })
 }
 
 /// Results go by place only if there is one for each record and none of them names another record.
-fn of_results(results: &[Value], records: &[Record]) -> Verdict {
-    let refused: Vec<(usize, String)> = results
-        .iter()
-        .enumerate()
-        .filter_map(|(place, result)| Some((place, refusal_in(result.as_object()?)?)))
-        .collect();
-    let Some((_, first)) = refused.first() else { return Verdict::Accepted };
+fn of_results(results: &[Value], records: &[&Record]) -> Verdict {
+    let refusal = |result: &Value| {
+        let words = refusal_in(result.as_object()?)?;
+        Some(Refusal { words, answer: Some(result.to_string()), unheard: false })
+    };
+    let mut refused: Vec<(usize, Refusal)> =
+        results.iter().enumerate().filter_map(|(place, result)| Some((place, refusal(result)?))).collect();
     let in_order = || results.iter().zip(records).all(|(result, record)| may_be_of(result, record));
-    if results.len() == records.len() && in_order() {
-        Verdict::Some(refused)
+    if refused.is_empty() {
+        Verdict::Accepted
+    } else if results.len() == records.len() && in_order() {
+        Verdict::Each(refused)
     } else {
-        Verdict::Refused(first.clone())
+        Verdict::Unclear(refused.swap_remove(0).1.words)
     }
 }
 
-fn refusal_in(result: &Map<String, Value>) -> Option<String> {
+/// The words of a result that is an error.
+pub(super) fn refusal_in(result: &Map<String, Value>) -> Option<String> {
     let says = |field| result.get(field).and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
     let failed = |word: String| matches!(word.as_str(), "error" | "failed" | "failure" | "rejected");
     let by_word = failed(says("action")) || failed(says("status"));
@@ -142,7 +159,7 @@ mod tests {
     fn verdict(json: &str) -> Verdict {
         let records =
             [record("1", r#"{"external_id":"A"}"#, &[]), record("2", r#"{"external_id":"B"}"#, &[])];
-        of(serde_json::from_str(json).ok().as_ref(), &records)
+        of(serde_json::from_str(json).ok().as_ref(), &records.iter().collect::<Vec<_>>())
     }
 
     #[test]
@@ -162,29 +179,42 @@ mod tests {
 
     #[test]
     fn results_one_a_record_refuse_only_those_that_failed() {
-        let refused = Verdict::Some(vec![(1, "name is required".to_owned())]);
         for json in [
             r#"{"success":true,"data":{"errors":1,"results":[{"external_id":"A","action":"created"},
                 {"external_id":"B","action":"error","error":"name is required"}]}}"#,
             r#"{"results":[{"success":true},{"success":false,"message":"name is required"}]}"#,
             r#"[{},{"error":"name is required"}]"#,
         ] {
-            assert_eq!(verdict(json), refused, "{json}");
+            let Verdict::Each(refused) = verdict(json) else { panic!("{json}") };
+            let words: Vec<_> = refused.iter().map(|(place, refusal)| (*place, &*refusal.words)).collect();
+            assert_eq!(words, [(1, "name is required")], "{json}");
         }
     }
 
     #[test]
     fn a_failure_that_can_not_be_placed_refuses_the_batch() {
+        for json in [r#"{"success":false,"message":"no"}"#, r#"{"errors":["no"]}"#] {
+            assert_eq!(verdict(json), Verdict::Refused("no".to_owned()), "{json}");
+        }
         for json in [
-            r#"{"success":false,"message":"no"}"#,
-            r#"{"errors":["no"]}"#,
             r#"{"data":{"error":"no"}}"#,
             r#"{"success":true,"data":{"results":{"created":1,"failed":1,"errors":[{"item":{},"error":"no"}]}}}"#,
             r#"{"data":{"results":[{"error":"no"}]}}"#,
             r#"{"data":{"results":[{"external_id":"B","error":"no"},{"external_id":"A"}]}}"#,
         ] {
-            assert_eq!(verdict(json), Verdict::Refused("no".to_owned()), "{json}");
+            assert_eq!(verdict(json), Verdict::Unclear("no".to_owned()), "{json}");
         }
-        assert_eq!(verdict(r#"{"data":{"failed":2}}"#), Verdict::Refused("2 failed".to_owned()));
+        assert_eq!(verdict(r#"{"data":{"failed":2}}"#), Verdict::Unclear("2 failed".to_owned()));
+    }
+
+    #[test]
+    fn counts_that_do_not_add_up_accept_nothing() {
+        for json in [
+            r#"{"success":true,"data":{"total":3,"created":3}}"#,
+            r#"{"success":true,"data":{"total":2,"created":1,"errors":0}}"#,
+            r#"{"success":true,"total":1}"#,
+        ] {
+            assert!(matches!(verdict(json), Verdict::Unclear(_)), "{json}");
+        }
     }
 }

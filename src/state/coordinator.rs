@@ -162,10 +162,10 @@ impl Coordinator for Store {
             if has_claims {
                 // Not waited for, and not at once: first the runs start. Should it fail, whoever writes next tries again
                 // and says so.
-                let inner = Arc::clone(&store.0);
+                let inner = Arc::downgrade(&store.0);
                 tokio::spawn(async move {
                     tokio::time::sleep(IN_FULL).await;
-                    let in_full = move || inner.writer().map(drop).unwrap_or_default();
+                    let in_full = move || inner.upgrade().and_then(|inner| inner.writer().map(drop).ok());
                     tokio::task::spawn_blocking(in_full).await.unwrap_or_default();
                 });
             }

@@ -7,6 +7,7 @@ use super::blocks::Packer;
 use super::coordinator::Walk;
 use super::error::Fault;
 use super::ledger::Head;
+use super::links::settle_links;
 use super::log::{Log, NewBlock};
 use super::marks::{put_walk, walk_change};
 use super::rejects::{clear_rejects, put_rejects};
@@ -56,6 +57,8 @@ pub struct Settlement {
     pub removed: Vec<String>,
     /// The records it refused. Their entries stay as they were.
     pub rejects: Vec<Rejected>,
+    /// What the other side gave for these keys.
+    pub links: Vec<(String, Value)>,
     /// What becomes of the unfinished walk.
     pub walk: Walk,
     /// How soon it must survive whatever may come.
@@ -217,11 +220,11 @@ impl Inner {
     fn settle(&self, job: &JobName, entity: &str, run: RunId, settlement: Settlement) -> Result<(), Fault> {
         self.with_log(job, entity, |log| {
             let blocks = settle_blocks(log, &settlement)?;
-            let Settlement { entries, removed, rejects, walk, urgency, .. } = settlement;
+            let Settlement { entries, removed, rejects, links, walk, urgency, .. } = settlement;
             let head = self.draft().json::<Head>(&keys::job(keys::HEAD, job))?;
             let has_rejects = !rejects.is_empty() || head.is_some_and(|head| head.rejects > 0);
             // What was removed on the other side must not count as delivered should it come again.
-            if urgency == Urgency::Soon && !has_rejects && removed.is_empty() {
+            if urgency == Urgency::Soon && !has_rejects && removed.is_empty() && links.is_empty() {
                 let mut pending = self.pending()?;
                 blocks.into_iter().for_each(|(key, block)| pending.put(key, Some(block)));
                 if let Some((key, value)) = walk_change(job, entity, walk)? {
@@ -240,6 +243,7 @@ impl Inner {
             if !rejects.is_empty() {
                 put_rejects(&mut draft, job, entity, rejects, run, now)?;
             }
+            settle_links(&mut draft, job, entity, &links, &removed)?;
             put_walk(&mut draft, job, entity, walk)?;
             self.commit(&mut writer, draft, Weight::Step)
         })

@@ -33,6 +33,8 @@ pub(super) const DELIVERED: u8 = b'd';
 pub(super) const HEAD: u8 = b'h';
 /// A job's runs, for reading them by job: empty.
 pub(super) const JOB_RUN: u8 = b'j';
+/// What the other side gave for a key: JSON.
+pub(super) const LINK: u8 = b'l';
 /// A stretch of missed slots: JSON.
 pub(super) const RANGE: u8 = b'm';
 /// A slot that was claimed and not closed: its run's id.
@@ -54,7 +56,10 @@ pub(super) const REJECT: u8 = b'x';
 
 /// Whether the value of a key is JSON text; an export then shows it as such.
 pub(super) fn is_json(key: &[u8]) -> bool {
-    matches!(key.first(), Some(&(PENDING | HEAD | RANGE | PAUSE | RUN | SLOT | WALK | WATERMARK | REJECT)))
+    matches!(
+        key.first(),
+        Some(&(PENDING | HEAD | LINK | RANGE | PAUSE | RUN | SLOT | WALK | WATERMARK | REJECT))
+    )
 }
 
 /// `kind job 00`: what every key of a job starts with. A job's name holds no zero byte.

@@ -21,6 +21,7 @@ mod error;
 mod index;
 mod keys;
 mod ledger;
+mod links;
 mod log;
 mod marks;
 mod pending;

@@ -1,11 +1,11 @@
-//! Records the other side refused, kept with their reason until they are accepted or dropped.
+//! Records that did not go through, kept with their reason until they are accepted or dropped.
 
 use super::draft::{Draft, from_json};
 use super::error::Fault;
 use super::ledger::{Head, change_head};
 use super::{Inner, StateError, Store, Weight, keys};
 use crate::run::RunId;
-use crate::transfer::Rejected;
+use crate::transfer::{Exchange, RejectClass, Rejected};
 use crate::words::JobName;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -15,7 +15,7 @@ const CONTENT_BYTES: usize = 16 << 10;
 /// The most of its reason, in bytes.
 const REASON_BYTES: usize = 2 << 10;
 
-/// A record that was refused.
+/// A record that did not go through.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reject {
     /// What of the job's source it belongs to; `""` where a job reads one thing.
@@ -26,6 +26,12 @@ pub struct Reject {
     pub content: String,
     /// Why, in an operator's words; cut at 2 KiB.
     pub reason: String,
+    /// What becomes of it.
+    #[serde(default)]
+    pub class: RejectClass,
+    /// What was sent and said, where it got as far as a request; the answer cut at 2 KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exchange: Option<Box<Exchange>>,
     /// The last run that tried it.
     pub run: RunId,
     /// How often it was refused.
@@ -138,7 +144,7 @@ pub(super) fn put_rejects(
     now: DateTime<Utc>,
 ) -> Result<(), Fault> {
     let mut added = 0;
-    for Rejected { key, content, reason } in rejected {
+    for Rejected { key, content, reason, class, exchange } in rejected {
         let place = keys::record(keys::REJECT, job, entity, &key);
         let before: Option<Reject> = draft.json(&place)?;
         added += u64::from(before.is_none());
@@ -148,6 +154,11 @@ pub(super) fn put_rejects(
             key,
             content: cut(content, CONTENT_BYTES),
             reason: cut(reason, REASON_BYTES),
+            class,
+            exchange: exchange.map(|mut exchange| {
+                exchange.answer = cut(exchange.answer, REASON_BYTES);
+                exchange
+            }),
             run,
             tries: tries + 1,
             first,

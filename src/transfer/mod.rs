@@ -13,8 +13,10 @@ use crate::job::Cursor;
 use crate::run::Counts;
 use crate::watermark::PageFacts;
 use futures_util::future::BoxFuture;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use sha2::{Digest as _, Sha256};
+use std::collections::HashSet;
 
 /// The first 16 bytes of the SHA-256 of a record's content: equal content, equal digest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,7 +47,7 @@ pub struct Record {
     pub group: Vec<String>,
 }
 
-/// A record the other side, or our own reading of it, refused.
+/// A record that did not go through.
 #[derive(Debug, Clone)]
 pub struct Rejected {
     /// Its key; where the row has none, what stands for it: `row 17 of page 3`.
@@ -54,6 +56,77 @@ pub struct Rejected {
     pub content: String,
     /// Why, in an operator's words, with the other side's own words where it gave some.
     pub reason: String,
+    /// What becomes of it.
+    pub class: RejectClass,
+    /// What was sent and said, where it got as far as a request.
+    pub exchange: Option<Box<Exchange>>,
+}
+
+impl Rejected {
+    /// A record that was refused for good.
+    pub fn new(key: impl Into<String>, content: impl Into<String>, reason: impl Into<String>) -> Self {
+        let (key, content, reason) = (key.into(), content.into(), reason.into());
+        Self { key, content, reason, class: RejectClass::Rejected, exchange: None }
+    }
+
+    /// This record, refused for good.
+    #[must_use]
+    pub fn record(record: &Record, reason: impl Into<String>) -> Self {
+        Self::new(record.key.clone(), record.content.get(), reason)
+    }
+
+    /// The same as another class.
+    #[must_use]
+    pub fn class(mut self, class: RejectClass) -> Self {
+        self.class = class;
+        self
+    }
+}
+
+/// What becomes of a record that did not go through.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RejectClass {
+    /// Refused: sent again when its content, its map or its parent changes, or when a person says so.
+    #[default]
+    Rejected,
+    /// Its parent is not there: sent when the parent goes through.
+    Waiting,
+    /// It may work later: sent again by the next run.
+    Transient,
+    /// It was sent and not answered, and must not be sent twice: only a look at the platform or a person releases it.
+    Unknown,
+}
+
+impl RejectClass {
+    /// The word for it in tables and JSON.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected",
+            Self::Waiting => "waiting",
+            Self::Transient => "transient",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A request and its answer as they may be kept: without secrets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Exchange {
+    /// Method and path, without the query.
+    pub request: String,
+    /// Status and the beginning of the body, or of what it says of the one record.
+    pub answer: String,
+}
+
+/// A record whose last write was begun and never answered for, where it must not be written twice.
+#[derive(Debug)]
+pub struct Doubted {
+    /// It as it is now.
+    pub record: Record,
+    /// The digest of what was sent, where that is known.
+    pub sent: Option<Digest>,
 }
 
 /// What a source gives at a time: a page, or some thousand rows of a query.
@@ -63,6 +136,8 @@ pub struct Chunk {
     pub records: Vec<Record>,
     /// Rows that could not become records.
     pub rejected: Vec<Rejected>,
+    /// Records that have to be looked up on the other side before they may be written again.
+    pub doubtful: Vec<Doubted>,
     /// Records that are known to be gone from the source.
     pub gone: Vec<Record>,
     /// How far the source has been read once these records are safe; nothing where that says nothing new.
@@ -90,11 +165,30 @@ pub struct Batch {
     pub gone: Vec<Record>,
 }
 
-/// What the other side said of a batch. Every record of the batch is either in `rejected` or accepted.
+/// What the other side said of a batch. Every record of the batch is in `rejected`, in `left`, or accepted.
 #[derive(Debug, Default)]
 pub struct Settled {
     /// The refused ones.
     pub rejected: Vec<Rejected>,
+    /// The keys of those that were surely not carried out, or may be sent again all the same: the next run sends them.
+    pub left: HashSet<String>,
+    /// Per key what the other side gave for later use: its own ids.
+    pub links: Vec<(String, serde_json::Value)>,
+    /// Records in one request, at most, from now on: the other side found one too large.
+    pub limit: Option<usize>,
+    /// Why the run must stop once this is settled.
+    pub stop: Option<Failure>,
+}
+
+/// What a look at the other side gave.
+#[derive(Debug, Default)]
+pub struct LookedUp {
+    /// The records that are there as they are now, and those of which that can't be known.
+    pub batch: Batch,
+    /// Which of the batch can't be known.
+    pub settled: Settled,
+    /// The records to be written: not there, or there with an older content.
+    pub due: Vec<Record>,
 }
 
 /// Where records come from.
@@ -120,6 +214,11 @@ pub trait Sink: Send {
     /// Writes one batch: one transaction, or one request. An `Err` means that nothing is known of any of its records
     /// and the run must stop.
     fn write<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<Settled, Failure>>;
+    /// Looks up on the other side what may or may not have been written before.
+    fn look_up(&mut self, doubtful: Vec<Doubted>) -> BoxFuture<'_, Result<LookedUp, Failure>> {
+        let due = doubtful.into_iter().map(|doubted| doubted.record).collect();
+        Box::pin(async { Ok(LookedUp { due, ..LookedUp::default() }) })
+    }
     /// Requests sent so far.
     fn requests(&self) -> u64 {
         0
@@ -149,6 +248,10 @@ pub trait Checkpoint: Send {
     ) -> BoxFuture<'a, Result<(), Failure>>;
     /// The records that are gone from the source, asked once it has been read to its end.
     fn gone(&mut self) -> BoxFuture<'_, Result<Vec<Record>, Failure>>;
+    /// Durably remembers that the source was read to its end and all of it is settled.
+    fn finish(&mut self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(async { Ok(()) })
+    }
     /// What an operator should know of a run that reached its end without having done all it should.
     fn note(&self) -> Option<String> {
         None
@@ -232,6 +335,11 @@ async fn copy_all(
         counts.unchanged += checkpoint.sift(&mut chunk).await?;
         source.follow(&mut chunk).await?;
         counts.unchanged += checkpoint.sift_followed(&mut chunk).await?;
+        if !chunk.doubtful.is_empty() {
+            let looked_up = sink.look_up(std::mem::take(&mut chunk.doubtful)).await?;
+            settle(&looked_up.batch, looked_up.settled, checkpoint, counts).await?;
+            chunk.records.extend(looked_up.due);
+        }
         if !chunk.gone.is_empty() {
             for batch in sink.rest(std::mem::take(&mut chunk.gone)) {
                 deliver(&batch, sink, checkpoint, counts).await?;
@@ -247,7 +355,7 @@ async fn copy_all(
     for batch in sink.rest(gone) {
         deliver(&batch, sink, checkpoint, counts).await?;
     }
-    Ok(())
+    checkpoint.finish().await
 }
 
 async fn deliver(
@@ -258,14 +366,24 @@ async fn deliver(
 ) -> Result<(), Failure> {
     checkpoint.doubt(batch).await?;
     let settled = sink.write(batch).await?;
+    settle(batch, settled, checkpoint, counts).await
+}
+
+async fn settle(
+    batch: &Batch,
+    settled: Settled,
+    checkpoint: &mut dyn Checkpoint,
+    counts: &mut Counts,
+) -> Result<(), Failure> {
     checkpoint.settle(batch, &settled).await?;
     counts.rejected += settled.rejected.len() as u64;
-    let refused: std::collections::HashSet<&str> =
-        settled.rejected.iter().map(|rejected| rejected.key.as_str()).collect();
+    let refused: HashSet<&str> = settled.rejected.iter().map(|rejected| rejected.key.as_str()).collect();
     let accepted = |records: &[Record]| {
-        records.iter().filter(|record| !refused.contains(record.key.as_str())).count() as u64
+        let through =
+            |record: &&Record| !refused.contains(record.key.as_str()) && !settled.left.contains(&record.key);
+        records.iter().filter(through).count() as u64
     };
     counts.removed += accepted(&batch.gone);
     counts.written += accepted(&batch.records);
-    Ok(())
+    settled.stop.map_or(Ok(()), Err)
 }

@@ -3,7 +3,8 @@
 use super::world::Erp;
 use cadenced::connectors::Ends;
 use cadenced::transfer::{
-    Batch, Checkpoint, Chunk, Class, Failure, Progress, Record, Rejected, Settled, Sink, Source,
+    Batch, Checkpoint, Chunk, Class, Doubted, Failure, LookedUp, Progress, Record, Rejected, Settled, Sink,
+    Source,
 };
 use futures_util::future::BoxFuture;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -257,6 +258,10 @@ impl Sink for Mortal<dyn Sink> {
         Box::pin(self.fate.write(self.end.as_mut(), batch))
     }
 
+    fn look_up(&mut self, doubtful: Vec<Doubted>) -> BoxFuture<'_, Result<LookedUp, Failure>> {
+        Box::pin(self.fate.step(self.end.look_up(doubtful)))
+    }
+
     fn requests(&self) -> u64 {
         self.end.requests()
     }
@@ -293,6 +298,10 @@ impl Checkpoint for Mortal<dyn Checkpoint> {
 
     fn gone(&mut self) -> BoxFuture<'_, Result<Vec<Record>, Failure>> {
         Box::pin(self.fate.step(self.end.gone()))
+    }
+
+    fn finish(&mut self) -> BoxFuture<'_, Result<(), Failure>> {
+        Box::pin(self.fate.step(self.end.finish()))
     }
 
     fn note(&self) -> Option<String> {

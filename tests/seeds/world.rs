@@ -5,19 +5,20 @@ use super::mortal::{Blow, Fate, mortal};
 use super::noise::Noise;
 use cadenced::clock::{Clock, SharedClock};
 use cadenced::config::{self, Loaded, Sources};
-use cadenced::connection::ConnectionKind;
+use cadenced::connection::{Connection, ConnectionKind};
 use cadenced::connectors::Connectors;
 use cadenced::job::Job;
 use cadenced::run::{Cause, Counts, Outcome, Slot};
 use cadenced::sandbox::{B2Market, Sort, WireOptions, b2market, erp};
 use cadenced::state::{Claim, Claimed, Closing, Coordinator as _, LedgerBatch, StateError, Store, Token};
 use cadenced::transfer::{Class, Failure, copy};
+use cadenced::words::ConnectionName;
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -225,18 +226,6 @@ impl World {
             Connectors::open(connections, before, store.clone(), Arc::clone(clock)).unwrap()
         };
         let [loaded, shared] = loaded;
-        // No time passes here: waits would be for ever, and a platform left alone would stay so.
-        let eager = |loaded: &Loaded| {
-            let mut connections = loaded.connections.clone();
-            for connection in connections.values_mut() {
-                if let ConnectionKind::Rest(rest) = &mut connection.kind {
-                    rest.limits.retry.first = Duration::ZERO;
-                    rest.limits.retry_share = 1.0;
-                    rest.limits.breaker.after = u32::MAX;
-                }
-            }
-            connections
-        };
         let mut connections = eager(loaded);
         let connectors = open(&connections, None);
         let cramped = open(&eager(shared), Some(&connectors));
@@ -286,6 +275,19 @@ impl World {
         }
         Ok(())
     }
+}
+
+/// No time passes here: waits would be for ever, and a platform left alone would stay so.
+pub(super) fn eager(loaded: &Loaded) -> BTreeMap<ConnectionName, Connection> {
+    let mut connections = loaded.connections.clone();
+    for connection in connections.values_mut() {
+        if let ConnectionKind::Rest(rest) = &mut connection.kind {
+            rest.limits.retry.first = Duration::ZERO;
+            rest.limits.retry_share = 1.0;
+            rest.limits.breaker.after = u32::MAX;
+        }
+    }
+    connections
 }
 
 /// What happens to the next run, if anything.
@@ -358,7 +360,7 @@ impl Daemon {
 }
 
 /// Opens the state as soon as the process before has let go of it: what it began on disk runs to its end.
-async fn open(dir: &Path, clock: &SharedClock) -> Store {
+pub(super) async fn open(dir: &Path, clock: &SharedClock) -> Store {
     loop {
         let (dir, clock) = (dir.to_owned(), Arc::clone(clock));
         match tokio::task::spawn_blocking(move || Store::open(&dir, clock)).await.unwrap() {

@@ -7,11 +7,13 @@ pub(crate) mod ledger;
 mod program;
 mod runs;
 mod service;
+mod shelf;
 mod site;
 
 pub(crate) use daemon::{Daemon, Said};
 pub(crate) use program::{json, program, repository, signal, stderr};
 pub(crate) use service::Service;
+pub(crate) use shelf::{Mishap, Shelf};
 pub(crate) use site::{Site, TOKEN};
 
 use std::time::Duration;

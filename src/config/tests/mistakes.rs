@@ -435,7 +435,7 @@ push = { to = "one", body = {} }
     cadenced.toml:16:26: job.a.push.group-by: `store` is not in the `key` of `read`
     cadenced.toml:17:21: job.a.push.batch.records: must be from 1 to 1000000
     cadenced.toml:18:14: job.a.push.body: nothing fills `$recrods`
-      help: a body may hold "$records" and "$gone.column"
+      help: a body may hold "$records", "$record" and "$gone.column"
     cadenced.toml:18:30: job.a.push.body: of a row that is gone only the key is known, not `id`
     cadenced.toml:20:30: job.b.read.sql: must not be empty
     cadenced.toml:21:28: job.b.push.put: a push has one method, and another one is given too

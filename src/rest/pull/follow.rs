@@ -8,7 +8,7 @@ use super::super::said::error_in;
 use super::{PullSource, request};
 use crate::job::map::plain_text;
 use crate::job::pull::Each;
-use crate::transfer::{Chunk, Class, Digest, Failure, Record, Rejected};
+use crate::transfer::{Chunk, Class, Digest, Failure, Record, RejectClass, Rejected};
 use crate::words::FieldPath;
 use futures_util::{StreamExt as _, stream};
 use serde_json::value::RawValue;
@@ -36,11 +36,9 @@ pub fn waiting_row(content: &str) -> Option<Box<RawValue>> {
 }
 
 fn park(row: &Record, failure: &Failure) -> Rejected {
-    Rejected {
-        key: row.key.clone(),
-        content: format!("{{\"waiting\":{}}}", row.content.get()),
-        reason: format!("waiting: {failure}; the next runs ask again"),
-    }
+    let content = format!("{{\"waiting\":{}}}", row.content.get());
+    let reason = format!("waiting: {failure}; the next runs ask again");
+    Rejected::new(row.key.clone(), content, reason).class(RejectClass::Waiting)
 }
 
 impl PullSource {

@@ -68,8 +68,8 @@ impl ListPage {
         let (of_rows, at) = (Arc::clone(pull), place.1.clone());
         let make = move |row, content| {
             read_row(&of_rows, &fields, content).map_err(|(content, reason)| {
-                let content = content.get().chars().take(KEPT_OF_A_ROW).collect();
-                Rejected { key: format!("row {row} of {at}"), content, reason }
+                let content: String = content.get().chars().take(KEPT_OF_A_ROW).collect();
+                Rejected::new(format!("row {row} of {at}"), content, reason)
             })
         };
         let mut page = Page::open(answer, reading, make).await?;

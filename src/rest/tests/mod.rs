@@ -4,6 +4,7 @@
 mod calls;
 mod limits;
 mod login;
+mod outcomes;
 mod pushes;
 
 use crate::clock::SystemClock;

@@ -21,7 +21,7 @@ fn doubtful(key: &str) -> Doubtful {
 }
 
 fn rejected(key: &str) -> Rejected {
-    Rejected { key: key.to_owned(), content: "{}".repeat(10_000), reason: "unknown product".to_owned() }
+    Rejected::new(key, "{}".repeat(10_000), "unknown product")
 }
 
 async fn recall_one(store: &Store, key: &str) -> Option<Delivered> {
@@ -277,7 +277,7 @@ fn large_settlements_leave_no_memory_behind() {
     }
     let scratch = Scratch::new();
     let store = scratch.open();
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     for part in 0..10 {
         let entries = (0..10_000).map(|n| (format!("sku-{:x}", n * 0x9E37_79B9_u64 + part), delivered("x")));
         let settlement = Settlement { entries: entries.collect(), ..Settlement::default() };

@@ -13,7 +13,7 @@ async fn fill(store: &Store) {
     let entry = Delivered { digest, cursor: None, walk: 1, absent: false, group: None };
     let settlement = Settlement {
         entries: (0..3_000).map(|n| (format!("sku-{n}"), entry.clone())).collect(),
-        rejects: vec![Rejected { key: "r".to_owned(), content: "{}".to_owned(), reason: "no".to_owned() }],
+        rejects: vec![Rejected::new("r", "{}", "no")],
         ..Settlement::default()
     };
     store.settle(&job(), "", token.run, settlement).await.unwrap();

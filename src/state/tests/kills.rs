@@ -83,7 +83,7 @@ async fn check(dir: &Path, said: &HashMap<String, i64>) {
 
 #[test]
 fn nothing_confirmed_is_lost_and_nothing_is_half_done_after_kills_at_any_moment() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     if let Some(dir) = std::env::var_os(VARIABLE) {
         runtime.block_on(work_until_killed(Path::new(&dir)));
         return;

@@ -1,0 +1,203 @@
+//! What is gone from the source of a push: known before, and missing from two full reads in a row. An empty read is never
+//! absence, and where more is missing than `max-gone` allows nothing is removed.
+
+use super::push::{REMOVAL, Standing, was_never_sent};
+use super::{ENTITY, state};
+use crate::job::{Push, PushGone, Read, Send};
+use crate::rest::KEY_SEPARATOR;
+use crate::state::{Delivered, Place, Settlement, Store, Token};
+use crate::transfer::{Class, Digest, Failure, Record};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
+/// Known keys looked at in one go.
+const SCAN: usize = 4_000;
+
+pub(super) struct Gone {
+    store: Store,
+    token: Token,
+    key: Vec<String>,
+    group_by: Vec<String>,
+    max_gone: f64,
+    on_gone: PushGone,
+    idempotent: bool,
+    /// Hashes of the keys this read had: eight bytes a row.
+    seen: Vec<u64>,
+    note: Option<String>,
+}
+
+impl Gone {
+    pub(super) fn new(store: Store, token: Token, read: &Read, push: &Push) -> Self {
+        // What is read since some moment says nothing of the rest.
+        let on_gone =
+            if matches!(push.send, Send::Since(_)) { PushGone::Ignore } else { push.on_gone.clone() };
+        Self {
+            store,
+            token,
+            key: read.key.clone(),
+            group_by: push.group_by.clone(),
+            max_gone: read.max_gone,
+            on_gone,
+            idempotent: push.idempotent,
+            seen: Vec::new(),
+            note: None,
+        }
+    }
+
+    /// The source has these keys.
+    pub(super) fn saw<'k>(&mut self, keys: impl Iterator<Item = &'k str>) {
+        if self.on_gone != PushGone::Ignore {
+            self.seen.extend(keys.map(hash));
+        }
+    }
+
+    /// Why nothing was removed although there was cause to.
+    pub(super) fn note(&self) -> Option<String> {
+        self.note.clone()
+    }
+
+    /// Marks what is missing for the first time; gives what was missing before.
+    pub(super) async fn find(&mut self) -> Result<Vec<Record>, Failure> {
+        let mut gone = Vec::new();
+        if self.count_missing().await? == 0 {
+            return Ok(gone);
+        }
+        let mut place = Place::default();
+        loop {
+            let page = self.scan(&mut place).await?;
+            if page.is_empty() {
+                return Ok(gone);
+            }
+            let mut settlement = Settlement::default();
+            for (key, entry) in page.into_iter().filter(|(key, _)| !self.has_seen(key)) {
+                match self.missing(&entry) {
+                    Missing::First => settlement.noted.push((key, Delivered { absent: true, ..entry })),
+                    Missing::Unsent => settlement.removed.push(key),
+                    Missing::Again => gone.push(self.record(key)?),
+                    Missing::Left => {}
+                }
+            }
+            self.store
+                .settle(&self.token.slot.job, ENTITY, self.token.run, settlement)
+                .await
+                .map_err(state)?;
+        }
+    }
+
+    /// What [`Gone::find`] would give, and how many it would mark as missing for the first time. Marks nothing.
+    pub(super) async fn look(&mut self) -> Result<(Vec<Record>, u64), Failure> {
+        let (mut gone, mut first, mut place) = (Vec::new(), 0, Place::default());
+        if self.count_missing().await? == 0 {
+            return Ok((gone, first));
+        }
+        loop {
+            let page = self.scan(&mut place).await?;
+            if page.is_empty() {
+                return Ok((gone, first));
+            }
+            for (key, entry) in page.into_iter().filter(|(key, _)| !self.has_seen(key)) {
+                match self.missing(&entry) {
+                    Missing::First => first += 1,
+                    Missing::Again => gone.push(self.record(key)?),
+                    Missing::Left | Missing::Unsent => {}
+                }
+            }
+        }
+    }
+
+    fn missing(&self, entry: &Delivered) -> Missing {
+        let standing = Standing::of(entry);
+        let is_parked = standing == Standing::Unknown || (entry.digest.is_none() && !self.idempotent);
+        match (entry.absent, standing) {
+            _ if is_parked => Missing::Left,
+            (false, _) => Missing::First,
+            (true, _) if was_never_sent(entry) => Missing::Unsent,
+            (true, Standing::Rejected) if entry.group == Some(REMOVAL.into()) => Missing::Left,
+            (true, _) => Missing::Again,
+        }
+    }
+
+    /// How many known records this read did not have; an empty read misses nothing. Fails if they are too many.
+    async fn count_missing(&mut self) -> Result<u64, Failure> {
+        if self.on_gone == PushGone::Ignore {
+            return Ok(0);
+        }
+        if self.seen.is_empty() {
+            if !self.scan(&mut Place::default()).await?.is_empty() {
+                let note =
+                    "the source gave no rows at all, which is never taken for absence: nothing was removed";
+                self.note = Some(note.to_owned());
+            }
+            return Ok(0);
+        }
+        self.seen.sort_unstable();
+        self.seen.dedup();
+        let (mut known, mut missing) = (0_u64, 0_u64);
+        let mut place = Place::default();
+        loop {
+            let page = self.scan(&mut place).await?;
+            if page.is_empty() {
+                break;
+            }
+            known += page.len() as u64;
+            missing += page.iter().filter(|(key, _)| !self.has_seen(key)).count() as u64;
+        }
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a share of rows needs no more digits than a float has"
+        )]
+        if missing as f64 > known as f64 * self.max_gone {
+            return Err(Failure::new(
+                Class::Refused,
+                format!(
+                    "{missing} of {known} known records are not in the source any more, more than `max-gone` allows; nothing \
+                     was removed. If they are really gone, raise max-gone for one run"
+                ),
+            ));
+        }
+        Ok(missing)
+    }
+
+    async fn scan(&self, place: &mut Place) -> Result<Vec<(String, Delivered)>, Failure> {
+        self.store.scan(&self.token.slot.job, ENTITY, place, SCAN).await.map_err(state)
+    }
+
+    fn has_seen(&self, key: &str) -> bool {
+        self.seen.binary_search(&hash(key)).is_ok()
+    }
+
+    /// What is known of a row that is no more: its key columns, and with them its group; or what it is zeroed with.
+    fn record(&self, key: String) -> Result<Record, Failure> {
+        let columns: Map<String, Value> =
+            self.key.iter().cloned().zip(key.split(KEY_SEPARATOR).map(Value::from)).collect();
+        let value =
+            |column: &String| columns.get(column).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let group = self.group_by.iter().map(value).collect();
+        let content = match &self.on_gone {
+            PushGone::Zero(map) => map.apply(&columns).map_err(|error| {
+                Failure::new(Class::Config, format!("`on-gone`: the gone record {key:?}: {error}"))
+            })?,
+            _ => columns,
+        };
+        let content = RawValue::from_string(Value::Object(content).to_string())
+            .map_err(|error| Failure::new(Class::State, format!("the key {key:?} is not text: {error}")))?;
+        let digest = Digest::of(content.get().as_bytes());
+        Ok(Record { key, cursor: None, content, digest, group })
+    }
+}
+
+enum Missing {
+    First,
+    Again,
+    /// The platform never heard of it.
+    Unsent,
+    /// It stays as it is until a person says otherwise.
+    Left,
+}
+
+fn hash(key: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    key.hash(&mut hasher);
+    hasher.finish()
+}

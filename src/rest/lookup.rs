@@ -1,0 +1,109 @@
+//! Looks at the platform whether a record is there. Promises: missing means that the platform answered and no row of the
+//! answer is the record; whatever can't be read, or can't be compared, is not known.
+
+use super::request::{Request, expand_path};
+use super::rows::fields_of;
+use super::{Client, verdict};
+use crate::job::Verify;
+use crate::job::map::plain_text;
+use crate::transfer::{Class, Failure, Record};
+use crate::words::FieldPath;
+use serde_json::Value;
+
+/// The pages looked through for one record, at most.
+const PAGES: usize = 1_000;
+/// The placeholder for the page of a list that has pages.
+const PAGE: &str = "page";
+
+/// What a look gave.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Sight {
+    /// The record is there.
+    There,
+    /// It is not.
+    Missing,
+    /// It can't be known, and why.
+    Unknowable(String),
+}
+
+/// Looks for a record.
+///
+/// # Errors
+/// What keeps from looking for any record.
+pub(super) async fn look(client: &Client, verify: &Verify, record: &Record) -> Result<Sight, Failure> {
+    let wanted = fields_of(&record.content, &verify.found_when);
+    let pairs = verify.found_when.iter().zip(wanted);
+    let Some(wanted) =
+        pairs.map(|(path, value)| Some((path, plain_text(&value?)))).collect::<Option<Vec<_>>>()
+    else {
+        return Ok(Sight::Unknowable("the record lacks a field of `found-when`".to_owned()));
+    };
+    let paged = verify.params.iter().any(|(_, value)| value.placeholders().contains(PAGE));
+    for page in 1..=if paged { PAGES } else { 1 } {
+        let request = match request(verify, record, page) {
+            Ok(request) => request,
+            Err(why) => return Ok(Sight::Unknowable(why)),
+        };
+        let mut answer = client.call(&request).await?;
+        match answer.status {
+            404 | 410 => return Ok(Sight::Missing),
+            200..=299 => {}
+            _ => return Ok(Sight::Unknowable(answer.refusal().message)),
+        }
+        let shown = request.shown();
+        let read = tokio::task::spawn_blocking(move || verdict::document(&mut answer)).await;
+        let document = match read.map_err(|error| Failure::new(Class::Answer, error.to_string()))? {
+            Ok(document) => document,
+            Err(failure) => return Ok(Sight::Unknowable(failure.message)),
+        };
+        let Some(rows) = document.as_ref().and_then(|document| rows(verify, document)) else {
+            return Ok(Sight::Unknowable(format!("{shown}: the answer has no rows at `{}`", verify.rows)));
+        };
+        if rows.iter().any(|row| wanted.iter().all(|(path, value)| holds(row, path, value))) {
+            return Ok(Sight::There);
+        }
+        let comparable = |row: &Value| verify.found_when.iter().all(|path| path.find(row).is_some());
+        if let Some(row) = rows.iter().find(|row| !comparable(row)) {
+            let lacking = verify.found_when.iter().find(|path| path.find(row).is_none());
+            let lacking = lacking.map(ToString::to_string).unwrap_or_default();
+            return Ok(Sight::Unknowable(format!("{shown}: a row of the answer has no `{lacking}`")));
+        }
+        if rows.is_empty() {
+            break;
+        }
+    }
+    Ok(Sight::Missing)
+}
+
+fn holds(row: &Value, path: &FieldPath, value: &str) -> bool {
+    path.find(row).is_some_and(|found| plain_text(found) == value)
+}
+
+fn rows<'a>(verify: &Verify, document: &'a Value) -> Option<&'a [Value]> {
+    match verify.rows.find(document)? {
+        Value::Array(rows) => Some(rows),
+        row @ Value::Object(_) => Some(std::slice::from_ref(row)),
+        _ => None,
+    }
+}
+
+fn request(verify: &Verify, record: &Record, page: usize) -> Result<Request, String> {
+    let value = |name: &str| {
+        if name == PAGE {
+            return Some(page.to_string());
+        }
+        let field = FieldPath::new(name).ok()?;
+        let value = fields_of(&record.content, &[field]).pop().flatten()?;
+        (!value.is_null()).then(|| plain_text(&value))
+    };
+    let path = expand_path(&verify.get, value).map_err(|error| error.to_string())?;
+    let filled = |(name, template): &(String, crate::words::Template)| {
+        let filled = template.fill(value);
+        Ok((
+            name.clone(),
+            filled.map_err(|lacking| format!("the record has no `{lacking}` to look it up by"))?,
+        ))
+    };
+    let query = verify.params.iter().map(filled).collect::<Result<Vec<_>, String>>()?;
+    Ok(Request::get(path, query))
+}

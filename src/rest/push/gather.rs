@@ -1,0 +1,132 @@
+//! Records on their way into requests: held by group until a group fills one. So that interleaved groups still fill
+//! whole requests, all of them are held together up to some megabytes; beyond that the largest go out early.
+
+use crate::transfer::{Batch, Record};
+use std::collections::BTreeMap;
+use tracing::warn;
+
+/// What all groups together may hold, in bytes of memory.
+const HELD_BYTES: usize = 16 << 20;
+
+/// What isn't a full batch yet, by group.
+#[derive(Debug)]
+pub(super) struct Groups {
+    /// Records in one request, at most; halves when the platform finds a request too large.
+    limit: usize,
+    /// Bytes of content in one request, at most, but for a record that is larger by itself.
+    bytes: usize,
+    open: BTreeMap<Vec<String>, Open>,
+    held: usize,
+}
+
+#[derive(Debug, Default)]
+struct Open {
+    records: Vec<Record>,
+    content: usize,
+    held: usize,
+}
+
+impl Groups {
+    pub(super) fn new(limit: usize, bytes: usize) -> Self {
+        Self { limit, bytes, open: BTreeMap::new(), held: 0 }
+    }
+
+    /// Takes records; gives the batches that are full.
+    pub(super) fn add(&mut self, records: Vec<Record>) -> Vec<Batch> {
+        let mut full = Vec::new();
+        for record in records {
+            let (content, held) = (size(&record), footprint(&record));
+            let open = self.open.entry(record.group.clone()).or_default();
+            if !open.records.is_empty() && open.content + content > self.bytes {
+                let group = record.group.clone();
+                self.close(&group, &mut full);
+            }
+            let open = self.open.entry(record.group.clone()).or_default();
+            let group = (open.records.len() + 1 >= self.limit).then(|| record.group.clone());
+            open.records.push(record);
+            open.content += content;
+            open.held += held;
+            self.held += held;
+            if let Some(group) = group {
+                self.close(&group, &mut full);
+            } else if self.held > HELD_BYTES {
+                self.close_largest(&mut full);
+            }
+        }
+        full
+    }
+
+    /// What is left, with the gone ones of each group in its last batches.
+    pub(super) fn rest(&mut self, gone: Vec<Record>) -> Vec<Batch> {
+        let mut groups: BTreeMap<Vec<String>, Batch> = BTreeMap::new();
+        for (group, open) in std::mem::take(&mut self.open) {
+            groups.entry(group).or_default().records = open.records;
+        }
+        self.held = 0;
+        for record in gone {
+            groups.entry(record.group.clone()).or_default().gone.push(record);
+        }
+        groups.into_values().flat_map(|batch| self.cut(batch)).collect()
+    }
+
+    /// From now on requests have no more records than this; gives the new limit where it is one.
+    pub(super) fn shrink(&mut self, limit: usize) -> Option<usize> {
+        if limit >= self.limit {
+            return None;
+        }
+        warn!(limit, "the platform finds a request too large; batches are halved from now on");
+        self.limit = limit.max(1);
+        Some(self.limit)
+    }
+
+    fn close(&mut self, group: &[String], full: &mut Vec<Batch>) {
+        let open = self.open.remove(group).unwrap_or_default();
+        self.held -= open.held;
+        full.extend(self.cut(Batch { records: open.records, gone: Vec::new() }));
+    }
+
+    /// Makes room for a while, not for one record: with many small groups, each call would look at all of them.
+    fn close_largest(&mut self, full: &mut Vec<Batch>) {
+        let mut by_size: Vec<_> = self.open.iter().map(|(group, open)| (open.held, group.clone())).collect();
+        by_size.sort_unstable_by(|a, b| b.cmp(a));
+        for (_, group) in by_size {
+            if self.held <= HELD_BYTES / 2 {
+                break;
+            }
+            self.close(&group, full);
+        }
+    }
+
+    /// Cuts a batch into requests; the gone ones fill up the last one of records.
+    fn cut(&self, batch: Batch) -> Vec<Batch> {
+        let mut cut: Vec<Batch> = Vec::new();
+        let mut content = 0;
+        let records = batch.records.into_iter().map(|record| (record, false));
+        for (record, gone) in records.chain(batch.gone.into_iter().map(|record| (record, true))) {
+            let size = size(&record);
+            let has_room = |last: &Batch| {
+                last.records.len() + last.gone.len() < self.limit && content + size <= self.bytes
+            };
+            if !cut.last().is_some_and(has_room) {
+                cut.push(Batch::default());
+                content = 0;
+            }
+            content += size;
+            if let Some(last) = cut.last_mut() {
+                if gone { last.gone.push(record) } else { last.records.push(record) }
+            }
+        }
+        cut
+    }
+}
+
+/// What it adds to a body.
+fn size(record: &Record) -> usize {
+    record.content.get().len() + 1
+}
+
+/// What it takes in memory.
+fn footprint(record: &Record) -> usize {
+    let group: usize = record.group.iter().map(|value| value.len() + size_of::<String>()).sum();
+    size_of::<Record>() + record.key.len() + record.content.get().len() + group
+}

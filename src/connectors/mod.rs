@@ -111,7 +111,7 @@ impl Connectors {
         match &job.work {
             Work::Pull(pull, write) => {
                 let client = self.client(&pull.from)?;
-                let sink = SqlSink::new(self.database(&write.to)?, write);
+                let sink = SqlSink::new(self.database(&write.to)?, &job.name, write);
                 let rules = walk_rules(pull);
                 let walk = self.walk(job, pull, token, &rules).await?;
                 let checkpoint =

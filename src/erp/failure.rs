@@ -33,6 +33,8 @@ pub(super) fn fault(error: Error, what: &str) -> Fault {
         Error::Io(error) => return run(Class::Transient, &error.to_string()),
         Error::WorkerCrashed => return run(Class::Transient, "the connection was lost"),
         Error::Tls(error) => return run(Class::Config, &format!("TLS: {error}")),
+        // What a statement returned is not what it is asked for.
+        Error::ColumnDecode { source, .. } => return run(Class::Config, &source.to_string()),
         Error::Configuration(_) => return run(Class::Config, "the address or its options are wrong"),
         other => return run(Class::Answer, &other.to_string()),
     };

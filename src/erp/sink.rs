@@ -1,44 +1,49 @@
-//! The table that pulled records go to. One batch is one transaction: it is committed whole, but for the records the
+//! What takes pulled records in the ERP: a table (`upserts`, and `create` where it is still missing), or a statement of
+//! the integrator's own (`statement`). One batch is one transaction: it is committed whole, but for the records the
 //! database refuses, which become rejects and cost their neighbours nothing. A lost connection, a lock or a time-out
 //! fails the batch, and nothing of it is committed.
 //!
-//! A field goes to the column of its name; fields without a column are left out, columns without a field are left as they
-//! are. Objects and arrays are written as JSON text. A column named `raw` gets the record whole, as it came. What is gone
-//! from the platform stays in the table.
+//! What is gone from the platform stays in the ERP.
 
 use super::Database;
-use super::cell::{Cell, cell};
+use super::cell::Cell;
+use super::create;
 use super::database::Access;
 use super::failure::{Fault, failure, fault};
+use super::links::{self, Link, Performed};
 use super::session::Session;
-use super::table::{Fit, Table};
-use crate::job::Write;
+use super::statement::Statement;
+use super::table::{Table, missing};
+use super::upserts::Upserts;
+use crate::crash;
+use crate::job::{Target, Write};
 use crate::transfer::{Batch, Failure, Record, Rejected, Settled, Sink};
+use crate::words::JobName;
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-/// A table that records are upserted into.
+/// A table or statement that takes records.
 pub struct SqlSink {
     database: Database,
+    job: JobName,
     write: Write,
     /// Found at the first batch; the session is missing after a failed one.
     plan: Option<Plan>,
     session: Option<Session>,
 }
 
-/// How records become statements, learnt from the table and remembered for the run.
-struct Plan {
-    table: Table,
-    fields: HashMap<String, Option<(usize, Fit)>>,
-    statements: HashMap<BTreeSet<usize>, Arc<str>>,
+enum Plan {
+    Table(Upserts),
+    Statement(Statement),
 }
 
-/// One record's statement.
-struct Upsert {
-    sql: Arc<str>,
-    cells: Vec<Cell>,
+/// What is done for one record.
+pub(super) struct Step {
+    pub(super) sql: Arc<str>,
+    pub(super) cells: Vec<Cell>,
+    /// The id that the ERP gives the record, where it gives one.
+    pub(super) link: Option<Link>,
 }
 
 /// Whether each record gets a savepoint of its own.
@@ -48,45 +53,128 @@ enum Savepoints {
     EachRecord,
 }
 
+/// What became of a transaction.
+struct Done {
+    rejected: Vec<Rejected>,
+    /// Whether a record was in the ERP already and left as it was.
+    left_alone: bool,
+}
+
 impl SqlSink {
-    /// The table `write` names.
+    /// What `write` names; ids are kept under the job's name.
     #[must_use]
-    pub fn new(database: Database, write: &Write) -> Self {
-        Self { database, write: write.clone(), plan: None, session: None }
+    pub fn new(database: Database, job: &JobName, write: &Write) -> Self {
+        Self { database, job: job.clone(), write: write.clone(), plan: None, session: None }
     }
 
     async fn write_batch(&mut self, batch: &Batch) -> Result<Settled, Failure> {
         if batch.records.is_empty() {
             return Ok(Settled::default());
         }
+        let mut settled = Settled::default();
+        let mut records = Vec::with_capacity(batch.records.len());
+        for record in &batch.records {
+            match self.fields(record) {
+                Ok(fields) => records.push((record, fields)),
+                Err(reason) => settled.rejected.push(reject(record, reason)),
+            }
+        }
         // The session is taken, and put back only in a known state: also where this future is dropped half-way.
         let mut session = match self.session.take() {
             Some(session) => session,
             None => self.database.connect(Access::Write).await?,
         };
-        let plan = match &mut self.plan {
-            Some(plan) => plan,
-            None => self.plan.insert(Plan::new(Table::find(&mut session, &self.write).await?)),
-        };
-        let mut settled = Settled::default();
-        let mut upserts = Vec::with_capacity(batch.records.len());
-        for record in &batch.records {
-            match plan.upsert(record, &self.write)? {
-                Ok(upsert) => upserts.push((record, upsert)),
+        if self.plan.is_none() {
+            self.plan = self.make_plan(&mut session, &records).await?;
+        }
+        let Some(plan) = &mut self.plan else { return Ok(settled) };
+        let mut steps = Vec::with_capacity(records.len());
+        for (record, fields) in &records {
+            let step = match plan {
+                Plan::Table(upserts) => upserts.step(record, fields)?,
+                Plan::Statement(statement) => statement.step(self.job.as_str(), fields),
+            };
+            match step {
+                Ok(step) => steps.push((*record, step)),
                 Err(reason) => settled.rejected.push(reject(record, reason)),
             }
         }
-        let what = format!("table `{}` could not be written", self.write.table);
-        // Refusals are rare: only a batch that has one pays for savepoints.
-        let rejected = match transact(&mut session, &upserts, Savepoints::None, &what).await? {
-            Some(rejected) => rejected,
-            None => {
-                transact(&mut session, &upserts, Savepoints::EachRecord, &what).await?.unwrap_or_default()
-            }
+        let what = match &self.write.target {
+            Target::Table { name, .. } => format!("table `{name}` could not be written"),
+            Target::Statement { .. } => "the statement could not be run".to_owned(),
         };
-        settled.rejected.extend(rejected);
+        // Refusals are rare: only a batch that has one pays for savepoints.
+        let done = match transact(&mut session, &steps, Savepoints::None, &what).await? {
+            Some(done) => Some(done),
+            None => transact(&mut session, &steps, Savepoints::EachRecord, &what).await?,
+        };
+        if let Some(done) = done {
+            settled.rejected.extend(done.rejected);
+            self.tell(done.left_alone);
+        }
         self.session = Some(session);
         Ok(settled)
+    }
+
+    /// The fields of a record as they are written.
+    fn fields(&self, record: &Record) -> Result<Map<String, Value>, String> {
+        let row: Map<String, Value> = serde_json::from_str(record.content.get())
+            .map_err(|_| "the row is not a JSON object".to_owned())?;
+        match &self.write.map {
+            Some(map) => map.apply(&row).map_err(|error| error.to_string()),
+            None => Ok(row),
+        }
+    }
+
+    /// Looks at what takes the records. Nothing while there is no table, and no record yet to create it from.
+    async fn make_plan(
+        &self,
+        session: &mut Session,
+        records: &[(&Record, Map<String, Value>)],
+    ) -> Result<Option<Plan>, Failure> {
+        match &self.write.target {
+            Target::Table { name, upsert_by, create } => {
+                let mut table = Table::find(session, name, upsert_by).await?;
+                if table.is_none() && *create {
+                    if records.is_empty() {
+                        return Ok(None);
+                    }
+                    let rows: Vec<_> = records.iter().map(|(_, fields)| fields.clone()).collect();
+                    create::table(session, name, upsert_by, &rows).await?;
+                    table = Table::find(session, name, upsert_by).await?;
+                }
+                table.map(|table| Some(Plan::Table(Upserts::new(table)))).ok_or_else(|| missing(name))
+            }
+            Target::Statement { text, key } => {
+                let statement = Statement::prepare(session, text, key).await?;
+                if statement.keeps_links {
+                    links::ensure(session).await?;
+                }
+                Ok(Some(Plan::Statement(statement)))
+            }
+        }
+    }
+
+    /// Says once what is not an error but may not be meant.
+    fn tell(&self, left_alone: bool) {
+        if let (Some(Plan::Table(upserts)), Target::Table { name, .. }) = (&self.plan, &self.write.target) {
+            let news = |field: &&str| self.database.says_first(format!("{name}.{field}"));
+            let mut fields: Vec<&str> = upserts.without_column().filter(news).collect();
+            if !fields.is_empty() {
+                fields.sort_unstable();
+                let fields = fields.join(", ");
+                tracing::info!(
+                    table = name,
+                    fields,
+                    "the table has no columns for these fields; they are left out"
+                );
+            }
+        }
+        if left_alone && self.database.says_first(format!("{} left alone", self.job)) {
+            tracing::info!(
+                "records that were created before are left as they are: the statement takes no `:cadenced_id`"
+            );
+        }
     }
 }
 
@@ -104,14 +192,13 @@ impl Sink for SqlSink {
     }
 }
 
-/// Writes the records in one transaction and gives the refused ones. Without savepoints, the first refusal undoes it all
-/// and gives nothing.
+/// Does the steps in one transaction. Without savepoints, the first refusal undoes it all and gives nothing.
 async fn transact(
     session: &mut Session,
-    upserts: &[(&Record, Upsert)],
+    steps: &[(&Record, Step)],
     savepoints: Savepoints,
     what: &str,
-) -> Result<Option<Vec<Rejected>>, Failure> {
+) -> Result<Option<Done>, Failure> {
     let limit = session.statement_timeout();
     let connection = &mut session.connection;
     macro_rules! run {
@@ -120,15 +207,19 @@ async fn transact(
         };
     }
     run!(connection.begin_write_sql());
-    let mut rejected = Vec::new();
-    for (record, upsert) in upserts {
+    let mut done = Done { rejected: Vec::new(), left_alone: false };
+    for (record, step) in steps {
         if savepoints == Savepoints::EachRecord {
             run!("savepoint record");
         }
-        let written = Session::within(limit, connection.write(&upsert.sql, &upsert.cells)).await?;
-        match (written.map_err(|error| fault(error, what)), savepoints) {
-            (Ok(()), Savepoints::None) => {}
-            (Ok(()), Savepoints::EachRecord) => run!("release savepoint record"),
+        let performed = Session::within(limit, links::perform(connection, step)).await?;
+        match (performed.map_err(|error| fault(error, what)), savepoints) {
+            (Ok(performed), savepoints) => {
+                done.left_alone |= performed == Performed::KnownAlready;
+                if savepoints == Savepoints::EachRecord {
+                    run!("release savepoint record");
+                }
+            }
             (Err(Fault::Run(failure)), _) => return Err(failure),
             (Err(Fault::Row(_)), Savepoints::None) => {
                 run!("rollback");
@@ -136,85 +227,13 @@ async fn transact(
             }
             (Err(Fault::Row(reason)), Savepoints::EachRecord) => {
                 run!("rollback to savepoint record");
-                rejected.push(reject(record, reason));
+                done.rejected.push(reject(record, reason));
             }
         }
     }
+    crash::point("pull-before-sink-commit").await;
     run!("commit");
-    Ok(Some(rejected))
-}
-
-impl Plan {
-    fn new(table: Table) -> Self {
-        Self { table, fields: HashMap::new(), statements: HashMap::new() }
-    }
-
-    /// The record's statement, or why there can't be one for it.
-    fn upsert(&mut self, record: &Record, write: &Write) -> Result<Result<Upsert, String>, Failure> {
-        let cells = match self.cells(record, write) {
-            Ok(cells) => cells,
-            Err(reason) => return Ok(Err(reason)),
-        };
-        let columns: BTreeSet<usize> = cells.keys().copied().collect();
-        let sql = match self.statements.get(&columns) {
-            Some(sql) => Arc::clone(sql),
-            None => {
-                let sql: Arc<str> = self.table.upsert(&columns)?.into();
-                self.statements.insert(columns, Arc::clone(&sql));
-                sql
-            }
-        };
-        Ok(Ok(Upsert { sql, cells: cells.into_values().collect() }))
-    }
-
-    /// What goes into which column.
-    fn cells(&mut self, record: &Record, write: &Write) -> Result<BTreeMap<usize, Cell>, String> {
-        let row: Map<String, Value> = serde_json::from_str(record.content.get())
-            .map_err(|_| "the row is not a JSON object".to_owned())?;
-        let fields = match &write.map {
-            Some(map) => map.apply(&row).map_err(|error| error.to_string())?,
-            None => row,
-        };
-        // Of several fields for one column, the one whose name fits best counts.
-        let mut placed: BTreeMap<usize, (Fit, &Value)> = BTreeMap::new();
-        for (field, value) in &fields {
-            let Some((column, fit)) = self.column_for(field) else { continue };
-            if placed.get(&column).is_none_or(|(placed, _)| fit < *placed) {
-                placed.insert(column, (fit, value));
-            }
-        }
-        let whole = Value::from(record.content.get());
-        let raw = self.table.columns.iter().position(|column| column.name.eq_ignore_ascii_case("raw"));
-        if let Some(raw) = raw {
-            placed.entry(raw).or_insert((Fit::Exact, &whole));
-        }
-        let mut cells = BTreeMap::new();
-        for (i, (_, value)) in placed {
-            let column = &self.table.columns[i];
-            let cell = cell(self.table.dialect, column.kind, value)
-                .map_err(|reason| format!("column `{}`: {reason}", column.name))?;
-            cells.insert(i, cell);
-        }
-        let keyless = self.table.key.iter().find(|i| matches!(cells.get(i), None | Some(Cell::Null)));
-        match keyless {
-            Some(i) => {
-                Err(format!("the record has no value for the key column `{}`", self.table.columns[*i].name))
-            }
-            None => Ok(cells),
-        }
-    }
-
-    fn column_for(&mut self, field: &str) -> Option<(usize, Fit)> {
-        if let Some(known) = self.fields.get(field) {
-            return *known;
-        }
-        let found = self.table.column_for(field);
-        if found.is_none() {
-            tracing::debug!(table = self.table.name, field, "the table has no column for this field");
-        }
-        self.fields.insert(field.to_owned(), found);
-        found
-    }
+    Ok(Some(done))
 }
 
 fn reject(record: &Record, reason: String) -> Rejected {

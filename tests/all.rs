@@ -10,5 +10,6 @@ mod plan;
 mod pull;
 mod push;
 mod seeds;
+mod sql;
 mod support;
 mod unit_file;

@@ -138,7 +138,11 @@ mod tests {
             rows.iter().map(|row| serde_json::from_str(row).unwrap()).collect();
         let statements = [Dialect::Sqlite, Dialect::Postgres, Dialect::Mysql]
             .map(|dialect| statement(dialect, "own.t", &["id".to_owned(), "n".to_owned()], &rows).unwrap());
-        insta::assert_snapshot!(statements.join("\n"), @"");
+        insta::assert_snapshot!(statements.join("\n"), @r#"
+        create table if not exists "own"."t" ("id" text not null, "n" bigint not null, "price" text, "flag" boolean, "mixed" text, "nothing" text, "lines" text, "big" text, "extra" text, primary key ("id", "n"))
+        create table if not exists "own"."t" ("id" text not null, "n" bigint not null, "price" numeric, "flag" boolean, "mixed" text, "nothing" text, "lines" text, "big" numeric, "extra" numeric, primary key ("id", "n"))
+        create table if not exists `own`.`t` (`id` varchar(255) collate utf8mb4_bin not null, `n` bigint not null, `price` decimal(65, 10), `flag` boolean, `mixed` longtext, `nothing` longtext, `lines` longtext, `big` decimal(65, 10), `extra` decimal(65, 12), primary key (`id`, `n`)) engine = InnoDB character set utf8mb4
+        "#);
         let refused = statement(Dialect::Sqlite, "t", &["number".to_owned()], &rows).unwrap_err();
         assert_eq!(
             refused.message,

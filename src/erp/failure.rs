@@ -99,8 +99,8 @@ fn postgres(code: &str) -> Weight {
 /// By error number, then by SQLSTATE; MySQL and MariaDB give several data errors the SQLSTATE HY000.
 fn mysql(number: u16, sqlstate: &str) -> Weight {
     match number {
-        // Too many connections, shutdown, resource limits, lock wait, deadlock, interrupted, time limits, lost.
-        1040 | 1053 | 1077 | 1203 | 1205 | 1213 | 1226 | 1317 | 1969 | 2006 | 2013 | 3024 => {
+        // Too many connections, shutdown, resource limits, lock wait, deadlock, interrupted, killed, time limits, lost.
+        1040 | 1053 | 1077 | 1203 | 1205 | 1213 | 1226 | 1317 | 1927 | 1969 | 2006 | 2013 | 3024 => {
             Weight::Run(Class::Transient)
         }
         1044 | 1045 | 1698 => Weight::Run(Class::Auth),

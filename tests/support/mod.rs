@@ -1,12 +1,14 @@
 //! What integration tests share: a site to run the daemon on, and the daemon itself as a process of its own.
 
 mod daemon;
+mod databases;
 mod program;
 mod runs;
 mod service;
 mod site;
 
 pub(crate) use daemon::{Daemon, Said};
+pub(crate) use databases::Erp;
 pub(crate) use program::{ended, json, program, repository, signal, stderr};
 pub(crate) use service::Service;
 pub(crate) use site::{Site, TOKEN};

@@ -15,6 +15,7 @@ mod pull;
 mod push;
 mod scheduler;
 mod seeds;
+mod sql;
 mod support;
 mod unit_file;
 mod walks;

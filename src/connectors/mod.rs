@@ -163,7 +163,7 @@ impl Connectors {
         backfill: Option<Backfill>,
     ) -> Result<Ends, Failure> {
         let client = self.client(&pull.from)?;
-        let sink = SqlSink::new(self.database(&write.to)?, write);
+        let sink = SqlSink::new(self.database(&write.to)?, &job.name, write);
         let deliveries = Deliveries::new(self.store.clone(), token.clone(), pull, write);
         let pull = Arc::new(pull.clone());
         let (reader, scope) = self.reader(job, &pull, backfill.as_ref()).await?;

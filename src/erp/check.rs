@@ -3,8 +3,9 @@
 use super::Database;
 use super::database::Access;
 use super::source::Query;
-use super::table::Table;
-use crate::job::{Read, Write};
+use super::statement::Statement;
+use super::table::{Table, missing};
+use crate::job::{Read, Target, Write};
 use crate::transfer::Failure;
 
 /// Has the database prepare the query; gives its columns.
@@ -22,13 +23,24 @@ pub async fn check_read(
     Ok(columns)
 }
 
-/// Looks up the table and the unique index of its key; gives its columns.
+/// Looks up the table and the unique index of its key, or has the database prepare the statement; gives the columns of
+/// the one or what the other returns. A table that is still to be created has none yet.
 ///
 /// # Errors
-/// The failure a run would end with: no connection, no such table, no unique index on the key.
+/// The failure a run would end with: no connection, no such table, no unique index on the key, a statement that is wrong.
 pub async fn check_write(database: &Database, write: &Write) -> Result<Vec<String>, Failure> {
     let mut session = database.connect(Access::Write).await?;
-    let table = Table::find(&mut session, write).await?;
+    let columns = match &write.target {
+        Target::Table { name, upsert_by, create } => {
+            let table = Table::find(&mut session, name, upsert_by).await?;
+            if table.is_none() && !create {
+                return Err(missing(name));
+            }
+            let columns = table.map(|table| table.columns).unwrap_or_default();
+            columns.into_iter().map(|column| column.name).collect()
+        }
+        Target::Statement { text, key } => Statement::prepare(&mut session, text, key).await?.returns,
+    };
     session.close().await;
-    Ok(table.columns.into_iter().map(|column| column.name).collect())
+    Ok(columns)
 }

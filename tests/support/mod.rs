@@ -2,6 +2,7 @@
 //! ledger in memory for what needs no daemon.
 
 mod daemon;
+mod databases;
 pub(crate) mod jobs;
 pub(crate) mod ledger;
 mod program;
@@ -10,6 +11,7 @@ mod service;
 mod site;
 
 pub(crate) use daemon::{Daemon, Said};
+pub(crate) use databases::Erp;
 pub(crate) use program::{json, program, repository, signal, stderr};
 pub(crate) use service::Service;
 pub(crate) use site::{Site, TOKEN};

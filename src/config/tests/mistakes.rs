@@ -516,3 +516,31 @@ write = { to = "erp", table = "x", upsert-by = ["id"] }
     cadenced.toml:16:58: job.b.pull.since: no parameter says `{since}`: every run reads everything again
     ");
 }
+
+#[test]
+fn a_query_and_a_target_are_given_in_one_way() {
+    let site = Site::with_jobs(
+        r#"[job.a]
+read = { from = "erp", sql = "select 1", sql-file = "a.sql", key = ["sku"] }
+push = { to = "one", post = "/a" }
+[job.b]
+read = { from = "erp", sql-file = "nope.sql", key = ["sku"] }
+push = { to = "one", post = "/a" }
+[job.c]
+read = { from = "erp", sql-file = "empty.sql", key = ["sku"] }
+push = { to = "one", post = "/a" }
+[job.d]
+pull = { from = "one", get = "/x", key = ["id"] }
+write = { to = "erp", table = "x", create = true, statement = "call x(:id)", key = ["id"] }
+[job.e]
+pull = { from = "one", get = "/x", key = ["id"] }
+write = { to = "erp", statement = "call x(:id)" }
+[job.f]
+pull = { from = "one", get = "/x", key = ["id"] }
+map = { number = "{id}" }
+write = { to = "erp", statment = "call x(:number)", upsert-by = ["number"] }
+"#,
+    )
+    .file("empty.sql", "\n");
+    insta::assert_snapshot!(site.mistakes(), @"");
+}

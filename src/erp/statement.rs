@@ -58,11 +58,12 @@ impl Statement {
             let plain =
                 pieces.sql(|n| if dialect == Dialect::Postgres { format!("${n}") } else { "?".into() });
             let types = connection.parameter_types(&plain).await?;
+            // A text that was prepared keeps the types it was prepared with: what is run later must be another one.
+            let returns = connection.columns(&plain).await?;
             let sql = match dialect {
                 Dialect::Postgres => pieces.sql(|n| cast(types.get(n - 1).map_or("TEXT", String::as_str), n)),
                 _ => plain,
             };
-            let returns = connection.columns(&sql).await?;
             Ok((sql, types, returns))
         };
         let (sql, types, returns) = Session::within(limit, prepare)

@@ -33,7 +33,7 @@ async fn a_missing_table_is_created_with_its_key_and_takes_every_field(dialect: 
     assert_eq!(differences(&site, &erp, "fresh", str::to_owned).await, [] as [&str; 0], "by key, not twice");
     let types = types(&erp).await;
     let expected: &[&str] = match dialect {
-        Dialect::Sqlite => &["text", "text", "bigint", "boolean"],
+        Dialect::Sqlite => &["TEXT", "TEXT", "bigint", "boolean"],
         Dialect::Postgres => &["text", "numeric", "bigint", "boolean"],
         Dialect::Mysql => &["varchar(255)", "decimal(65,10)", "bigint(20)", "tinyint(1)"],
     };

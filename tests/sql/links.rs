@@ -86,7 +86,8 @@ async fn each_order_is_created_once_and_its_number_is_kept(dialect: Dialect) {
     let (site, erp) = site_with_numbers(dialect).await;
     site.b2market.seed(12);
     let first = site.once(ORDERS).await;
-    assert_eq!((first.outcome, first.message, first.counts.written), (Outcome::Ok, None, 12));
+    let rejects = site.rejects(ORDERS).await;
+    assert_eq!((first.outcome, first.message, first.counts.written), (Outcome::Ok, None, 12), "{rejects:?}");
     let created = numbers(&erp).await;
     assert!(created.keys().eq(site.b2market.orders().keys()));
 
@@ -147,7 +148,8 @@ async fn a_statement_refuses_one_record_and_takes_the_others(dialect: Dialect) {
         site.b2market.insert_raw(at, &row);
     }
     let ended = site.once(ORDERS).await;
-    assert_eq!((ended.outcome, ended.counts.written, ended.counts.rejected), (Outcome::Partial, 3, 2));
+    let counts = &ended.counts;
+    assert_eq!((ended.outcome, counts.written, counts.rejected), (Outcome::Partial, 3, 2), "{ended:?}");
     assert_eq!(numbers(&erp).await.len(), 3);
     let rejects = site.rejects(ORDERS).await;
     let reason = |id: &str| rejects.iter().find(|reject| reject.key == id).unwrap().reason.clone();

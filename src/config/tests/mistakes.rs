@@ -531,7 +531,7 @@ read = { from = "erp", sql-file = "empty.sql", key = ["sku"] }
 push = { to = "one", post = "/a" }
 [job.d]
 pull = { from = "one", get = "/x", key = ["id"] }
-write = { to = "erp", table = "x", create = true, statement = "call x(:id)", key = ["id"] }
+write = { to = "erp", table = "x", create = true, on-gone = "delete", statement = "call x(:id)", key = ["id"] }
 [job.e]
 pull = { from = "one", get = "/x", key = ["id"] }
 write = { to = "erp", statement = "call x(:id)" }
@@ -542,5 +542,16 @@ write = { to = "erp", statment = "call x(:number)", upsert-by = ["number"] }
 "#,
     )
     .file("empty.sql", "\n");
-    insta::assert_snapshot!(site.mistakes(), @"");
+    insta::assert_snapshot!(site.mistakes(), @r"
+    cadenced.toml:12:53: job.a.read.sql-file: a read has one query, and `sql` gives another
+    cadenced.toml:15:35: job.b.read.sql-file: nope.sql can't be read: No such file or directory (os error 2)
+    cadenced.toml:18:35: job.c.read.sql-file: empty.sql is empty
+    cadenced.toml:22:31: job.d.write.table: belongs to a table, and `statement` says what is run instead
+    cadenced.toml:22:45: job.d.write.create: belongs to a table, and `statement` says what is run instead
+    cadenced.toml:22:61: job.d.write.on-gone: belongs to a table, and `statement` says what is run instead
+    cadenced.toml:25:1: job.e.write.key: is missing
+    cadenced.toml:29:1: job.f.write.table: is missing
+    cadenced.toml:29:23: job.f.write.statment: unknown key
+      help: did you mean `statement`?
+    ");
 }

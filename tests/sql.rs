@@ -1,5 +1,6 @@
 //! The ERP's end keeps its promises on SQLite, PostgreSQL and MariaDB alike.
 
+mod check;
 mod create;
 mod faults;
 mod jobs;

@@ -1,12 +1,14 @@
 //! Builds the two ends of a job and what it remembers between runs. Connections are opened once and shared by all jobs
 //! that use them, so that their quotas, logins and pools are shared too.
 
+mod check;
 mod deliveries;
 mod feed;
 mod preview;
 mod pull;
 mod push;
 
+pub use check::check;
 pub use preview::{Preview, PreviewCounts, PreviewedReject, PreviewedRequest};
 
 use crate::clock::SharedClock;

@@ -21,7 +21,7 @@ mod statement;
 mod table;
 mod upserts;
 
-pub use check::{check_read, check_write};
+pub use check::{check_connection, check_read, check_write};
 pub use database::Database;
 pub use sink::SqlSink;
 pub use source::SqlSource;

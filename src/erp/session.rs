@@ -193,21 +193,24 @@ impl Connection {
         }
     }
 
-    /// The names of a query's columns, without running it. More than one statement is an error where the server
+    /// The names of a query's columns and of their types, without running it; SQLite knows the types of a table's columns
+    /// only. More than one statement is an error where the server
     /// prepares statements itself.
-    pub(super) async fn columns(&mut self, sql: &str) -> sqlx::Result<Vec<String>> {
+    pub(super) async fn columns(&mut self, sql: &str) -> sqlx::Result<Vec<(String, String)>> {
         let sql = owned(sql);
-        let names = |names: &mut dyn Iterator<Item = &str>| names.map(str::to_owned).collect();
+        macro_rules! columns {
+            ($connection:expr) => {{
+                let statement = $connection.prepare(sql).await?;
+                let columns = statement.columns().iter();
+                columns
+                    .map(|column| (column.name().to_owned(), column.type_info().name().to_owned()))
+                    .collect()
+            }};
+        }
         Ok(match self {
-            Self::Sqlite { connection, .. } => {
-                names(&mut connection.prepare(sql).await?.columns().iter().map(Column::name))
-            }
-            Self::Postgres(connection) => {
-                names(&mut connection.prepare(sql).await?.columns().iter().map(Column::name))
-            }
-            Self::Mysql(connection) => {
-                names(&mut connection.prepare(sql).await?.columns().iter().map(Column::name))
-            }
+            Self::Sqlite { connection, .. } => columns!(connection),
+            Self::Postgres(connection) => columns!(connection),
+            Self::Mysql(connection) => columns!(connection),
         })
     }
 

@@ -25,8 +25,6 @@ pub(super) struct Statement {
     sql: Arc<str>,
     parameters: Vec<Parameter>,
     key: Vec<String>,
-    /// The columns it returns, as far as the database knows them without running it.
-    pub(super) returns: Vec<String>,
     /// Whether it may return, or take, an id.
     pub(super) keeps_links: bool,
 }
@@ -59,7 +57,8 @@ impl Statement {
                 pieces.sql(|n| if dialect == Dialect::Postgres { format!("${n}") } else { "?".into() });
             let types = connection.parameter_types(&plain).await?;
             // A text that was prepared keeps the types it was prepared with: what is run later must be another one.
-            let returns = connection.columns(&plain).await?;
+            let returns =
+                connection.columns(&plain).await?.into_iter().map(|(name, _)| name).collect::<Vec<_>>();
             let sql = match dialect {
                 Dialect::Postgres => pieces.sql(|n| cast(types.get(n - 1).map_or("TEXT", String::as_str), n)),
                 _ => plain,
@@ -84,9 +83,13 @@ impl Statement {
             sql: sql.into(),
             parameters: parameters.collect(),
             key: key.to_vec(),
-            returns,
             keeps_links,
         })
+    }
+
+    /// The fields of a record that it takes.
+    pub(super) fn takes(&self) -> impl Iterator<Item = &str> {
+        self.parameters.iter().map(|parameter| parameter.field.as_str()).filter(|field| *field != ID)
     }
 
     /// The statement for one record, or why there can't be one for it.

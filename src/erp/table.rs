@@ -25,6 +25,8 @@ pub(super) struct Table {
 pub(super) struct Column {
     pub(super) name: String,
     pub(super) kind: Kind,
+    /// Its type's name.
+    pub(super) declared: String,
     /// How PostgreSQL makes the value of a text parameter, with `$` for it.
     cast: String,
 }
@@ -69,10 +71,18 @@ impl Table {
         let columns: Vec<Column> = found
             .into_iter()
             .map(|row| match <[String; 4]>::try_from(row) {
-                Ok([name, kind, cast, scale]) => {
-                    Column { name, kind: self::kind(dialect, &kind, scale.parse().ok()), cast }
-                }
-                Err(_) => Column { name: String::new(), kind: Kind::Plain, cast: String::new() },
+                Ok([name, kind, cast, scale]) => Column {
+                    name,
+                    kind: self::kind(dialect, &kind, scale.parse().ok()),
+                    declared: kind,
+                    cast,
+                },
+                Err(_) => Column {
+                    name: String::new(),
+                    kind: Kind::Plain,
+                    declared: String::new(),
+                    cast: String::new(),
+                },
             })
             .collect();
         if columns.is_empty() {
@@ -333,8 +343,12 @@ mod tests {
     use super::*;
 
     fn table(dialect: Dialect, others: Vec<BTreeSet<usize>>) -> Table {
-        let column =
-            |name: &str| Column { name: name.to_owned(), kind: Kind::Plain, cast: "$::text".to_owned() };
+        let column = |name: &str| Column {
+            name: name.to_owned(),
+            kind: Kind::Plain,
+            declared: "text".to_owned(),
+            cast: "$::text".to_owned(),
+        };
         Table {
             dialect,
             quoted: quote(dialect, "t"),

@@ -52,7 +52,11 @@ impl Upserts {
     }
 
     /// The record's statement, or why there can't be one for it.
-    pub(super) fn upsert(&mut self, record: &Record, map: Option<&FieldMap>) -> Result<Result<Upsert, String>, Failure> {
+    pub(super) fn upsert(
+        &mut self,
+        record: &Record,
+        map: Option<&FieldMap>,
+    ) -> Result<Result<Upsert, String>, Failure> {
         let (columns, cells) = match self.cells(record, map) {
             Ok(cells) => cells,
             Err(reason) => return Ok(Err(reason)),

@@ -166,7 +166,10 @@ fn a_site_replaces_a_query_by_a_file_beside_its_own_schedule() {
         .file("own/queries/stocks.sql", "-- Ours.\nselect sku from articles;\n");
     let loaded = site.loaded();
     let Work::Push(read, _) = &loaded.jobs[&job("stocks")].work else { panic!("not a push") };
-    assert_eq!((read.sql.as_str(), read.key.as_slice()), ("-- Ours.\nselect sku from articles", ["sku".to_owned()].as_slice()));
+    assert_eq!(
+        (read.sql.as_str(), read.key.as_slice()),
+        ("-- Ours.\nselect sku from articles", ["sku".to_owned()].as_slice())
+    );
 }
 
 #[test]

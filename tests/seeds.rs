@@ -5,13 +5,14 @@
 //! ERP that fails under the writer; and a process that dies at any point and starts again. Then the platform goes quiet,
 //! the job runs twice, and both tables are compared row for row.
 //!
-//! `CADENCED_SEEDS=10000` plays so many seeds instead of as many as fit into [`BUDGET`]; `CADENCED_SEED=17` plays that
+//! `CADENCED_SEEDS=10000` plays so many seeds instead of as many as fit into the time on each database; `CADENCED_SEED=17` plays that
 //! one again.
 
 mod mortal;
 mod noise;
 mod world;
 
+use cadenced::connection::Dialect;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,8 +21,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use world::World;
 
-/// As long as seeds are played where nobody says how many.
+/// As long as seeds are played where nobody says how many: on SQLite, which needs no server, and on each server.
 const BUDGET: Duration = Duration::from_secs(40);
+const SERVER_BUDGET: Duration = Duration::from_secs(10);
 
 /// A seed takes about a second; what takes this long goes round in circles.
 const LONGEST: Duration = Duration::from_secs(60);
@@ -50,12 +52,12 @@ struct Seeds {
 }
 
 impl Seeds {
-    fn wanted() -> Self {
+    fn wanted(budget: Duration) -> Self {
         let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
         let (next, end, until) = match (number("CADENCED_SEED"), number("CADENCED_SEEDS")) {
             (Some(one), _) => (one, one + 1, None),
             (None, Some(all)) => (0, all, None),
-            (None, None) => (0, u64::MAX, Some(Instant::now() + BUDGET)),
+            (None, None) => (0, u64::MAX, Some(Instant::now() + budget)),
         };
         Self { next: AtomicU64::new(next), end, until, stop: AtomicBool::new(false) }
     }
@@ -71,14 +73,28 @@ impl Seeds {
 
 #[test]
 fn whatever_happens_the_erp_ends_up_equal_to_the_platform() {
+    play(Dialect::Sqlite, BUDGET);
+}
+
+#[test]
+fn whatever_happens_the_erp_on_postgres_ends_up_equal_to_the_platform() {
+    play(Dialect::Postgres, SERVER_BUDGET);
+}
+
+#[test]
+fn whatever_happens_the_erp_on_mariadb_ends_up_equal_to_the_platform() {
+    play(Dialect::Mysql, SERVER_BUDGET);
+}
+
+fn play(dialect: Dialect, budget: Duration) {
     let started = Instant::now();
-    let (seeds, tally, failed) = (Seeds::wanted(), Tally::default(), Mutex::new(Vec::new()));
+    let (seeds, tally, failed) = (Seeds::wanted(budget), Tally::default(), Mutex::new(Vec::new()));
     let played = AtomicU64::new(0);
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                let mut world = runtime.block_on(World::new(&tally));
+                let mut world = runtime.block_on(World::new(dialect, &tally));
                 while let Some(seed) = seeds.take() {
                     let play = AssertUnwindSafe(|| {
                         let limited = async { tokio::time::timeout(LONGEST, world.play(seed)).await };
@@ -103,7 +119,7 @@ fn whatever_happens_the_erp_ends_up_equal_to_the_platform() {
     // Past the test harness, which would keep it for itself.
     let _ = writeln!(
         std::io::stderr(),
-        "seeds: {played} played in {:.1} s: {}",
+        "seeds on {dialect:?}: {played} played in {:.1} s: {}",
         started.elapsed().as_secs_f64(),
         tally.said()
     );

@@ -1,12 +1,12 @@
 //! The ends of a run with a fate: at a step decided beforehand the process dies, or the ERP fails under the writer.
 
+use crate::support::{Erp, Session};
+use cadenced::connection::Dialect;
 use cadenced::connectors::Ends;
 use cadenced::transfer::{
     Batch, Checkpoint, Chunk, Class, Failure, Progress, Record, Rejected, Settled, Sink, Source,
 };
 use futures_util::future::BoxFuture;
-use sqlx::sqlite::SqlitePool;
-use sqlx::{Connection as _, Sqlite};
 use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::sync::{Arc, Mutex};
@@ -56,14 +56,14 @@ pub(super) struct Fate {
     left: Arc<Mutex<Option<(u32, Blow)>>>,
     struck: Arc<Mutex<Option<Blow>>>,
     dead: Arc<Notify>,
-    erp: SqlitePool,
+    erp: Arc<Erp>,
     /// The other program's connection that holds the lock.
-    lock: Arc<tokio::sync::Mutex<Option<sqlx::pool::PoolConnection<Sqlite>>>>,
+    lock: Arc<tokio::sync::Mutex<Option<Session>>>,
 }
 
 impl Fate {
     /// The blow falls on the step after `steps` others; a death counts every step, a failing ERP its writes.
-    pub(super) fn new(erp: SqlitePool, blow: Option<(u32, Blow)>) -> Self {
+    pub(super) fn new(erp: Arc<Erp>, blow: Option<(u32, Blow)>) -> Self {
         Self {
             left: Arc::new(Mutex::new(blow)),
             struck: Arc::default(),
@@ -91,11 +91,10 @@ impl Fate {
     /// Undoes what was done to the ERP.
     pub(super) async fn heal(&self) {
         if let Some(mut lock) = self.lock.lock().await.take() {
-            sqlx::query("rollback").execute(&mut *lock).await.unwrap();
-            lock.ping().await.unwrap();
+            lock.run(if self.erp.dialect == Dialect::Mysql { "unlock tables" } else { "rollback" }).await;
         }
         if self.struck() == Some(Blow::TableAway) {
-            sqlx::query("alter table away rename to b2market_orders").execute(&self.erp).await.unwrap();
+            self.erp.run("alter table away rename to b2market_orders").await;
         }
     }
 
@@ -159,13 +158,18 @@ impl Fate {
                 return Err(gone());
             }
             Some(Blow::Locked) => {
-                let mut other = self.erp.acquire().await.unwrap();
-                sqlx::query("begin immediate").execute(&mut *other).await.unwrap();
+                let mut other = self.erp.session().await;
+                other
+                    .run(match self.erp.dialect {
+                        Dialect::Sqlite => "begin immediate",
+                        Dialect::Postgres => "begin; lock table b2market_orders in access exclusive mode",
+                        Dialect::Mysql => "lock tables b2market_orders write",
+                    })
+                    .await;
                 *self.lock.lock().await = Some(other);
             }
             Some(Blow::TableAway) => {
-                let away = "alter table b2market_orders rename to away";
-                sqlx::query(away).execute(&self.erp).await.unwrap();
+                self.erp.run("alter table b2market_orders rename to away").await;
             }
             _ => {}
         }

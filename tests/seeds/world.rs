@@ -3,21 +3,21 @@
 use super::Tally;
 use super::mortal::{Blow, Fate, mortal};
 use super::noise::Noise;
+use crate::support::Erp;
 use cadenced::clock::{Clock, SharedClock};
 use cadenced::config::{self, Loaded, Sources};
-use cadenced::connection::ConnectionKind;
+use cadenced::connection::{ConnectionKind, Dialect};
 use cadenced::connectors::Connectors;
 use cadenced::job::Job;
 use cadenced::retry::Backoff;
 use cadenced::run::{Cause, Counts, Outcome, Slot};
-use cadenced::sandbox::{B2Market, Sort, WireOptions, b2market, erp};
+use cadenced::sandbox::{B2Market, Sort, WireOptions, b2market};
 use cadenced::state::{Claim, Claimed, Closing, Coordinator as _, LedgerBatch, StateError, Store, Token};
 use cadenced::transfer::{Class, Failure, copy};
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::Value;
-use sqlx::sqlite::SqlitePool;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,7 +37,7 @@ impl Clock for Skewed {
 /// What outlasts a seed: the platform's thread, the ERP's file, the client.
 pub(super) struct World {
     market: B2Market,
-    erp: SqlitePool,
+    erp: Arc<Erp>,
     dir: tempfile::TempDir,
     tally: Tally,
 }
@@ -49,23 +49,13 @@ enum RunEnd {
 }
 
 impl World {
-    pub(super) async fn new(tally: &Tally) -> Self {
+    pub(super) async fn new(dialect: Dialect, tally: &Tally) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = cadenced::sandbox::Clock::standing(DateTime::UNIX_EPOCH);
         let wire = WireOptions { clock, ..WireOptions::default() };
         let market = B2Market::start(b2market::Options { wire, ..b2market::Options::default() }).unwrap();
-        let size = erp::Size { warehouses: 0, articles: 0 };
-        let erp = erp::create(&dir.path().join("erp.db"), size).await.unwrap();
-        // Every version a row ever had, in the order they were written.
-        let written = r#"
-            create table written (n integer primary key, id text, version text);
-            create trigger inserted after insert on b2market_orders begin
-                insert into written (id, version)
-                values (new.id, new."updatedAt" || new.status || new."quantityServed" || new.active); end;
-            create trigger updated after update on b2market_orders begin
-                insert into written (id, version)
-                values (new.id, new."updatedAt" || new.status || new."quantityServed" || new.active); end;"#;
-        sqlx::raw_sql(written).execute(&erp).await.unwrap();
+        let erp = Arc::new(Erp::new(dialect).await);
+        create(&erp).await;
         Self { market, erp, dir, tally: tally.clone() }
     }
 
@@ -74,7 +64,7 @@ impl World {
         let mut dice = StdRng::seed_from_u64(seed);
         self.market.start_over(seed);
         self.market.take_answers();
-        sqlx::raw_sql("delete from b2market_orders; delete from written").execute(&self.erp).await.unwrap();
+        self.erp.run("delete from b2market_orders; delete from written").await;
         let quiet = Arc::new(AtomicBool::new(false));
         let mut noise = Noise::new(seed, &quiet, &self.tally);
         self.set_up(&mut dice, &mut noise);
@@ -87,7 +77,7 @@ impl World {
         let loaded = self.config(dice.random_range(4..=11));
         let mut daemon = self.start(&loaded, seed, &clock).await;
         for _ in 0..dice.random_range(3..=7) {
-            let fate = Fate::new(self.erp.clone(), draw(&mut dice));
+            let fate = Fate::new(Arc::clone(&self.erp), draw(&mut dice));
             let end = daemon.run(&fate).await;
             fate.heal().await;
             if let Some(blow) = fate.struck() {
@@ -117,7 +107,7 @@ impl World {
         self.market.wire.heal();
         for run in 1..=2 {
             self.market.wire.clock().advance(Duration::from_secs(dice.random_range(0..=4000)));
-            match daemon.run(&Fate::new(self.erp.clone(), None)).await {
+            match daemon.run(&Fate::new(Arc::clone(&self.erp), None)).await {
                 RunEnd::Ended(Ok(note), _) if run == 1 || note.is_none() => {}
                 RunEnd::Ended(Ok(note), _) => return Err(format!("run {run} on a quiet platform: {note:?}")),
                 RunEnd::Ended(Err(failure), _) => {
@@ -162,13 +152,13 @@ impl World {
     }
 
     fn config(&self, page_size: u32) -> Loaded {
-        let (url, erp) = (self.market.url(), self.dir.path().join("erp.db"));
+        let (url, erp) = (self.market.url(), &self.erp.url);
         let file = self.dir.path().join("cadenced.toml");
         let text = format!(
             r#"
             timezone = "Europe/Madrid"
             [connection.erp]
-            sql = "sqlite://{}"
+            sql = "{erp}"
             [connection.b2market]
             url = "{url}"
             auth = {{ login = "/login", body = {{ _username = "erp", _password = "b2m-secret" }}, token = "token", renew-on = [401, 403] }}
@@ -182,8 +172,7 @@ impl World {
             key = ["id"]
             pages = {{ total = "pagination.totalPages", items = "pagination.totalItems" }}
             since = {{ field = "updatedAt", format = "%Y-%m-%d %H:%M:%S", timezone = "Europe/Madrid", start = "1999-01-01 01:00:00", overlap = "10m", settle = "60s" }}
-            "#,
-            erp.display()
+            "#
         );
         std::fs::write(&file, text).unwrap();
         config::load(&Sources { file: Some(file), ..Sources::default() }).unwrap()
@@ -217,7 +206,7 @@ impl World {
     }
 
     async fn verdict(&self) -> Result<(), String> {
-        let differences = erp::differences(&self.erp, &self.market.orders()).await.unwrap();
+        let differences = self.erp.differences(&self.market.orders(), "b2market_orders", str::to_owned).await;
         if !differences.is_empty() {
             return Err(format!("the tables differ:\n  {}", differences.join("\n  ")));
         }
@@ -233,9 +222,8 @@ impl World {
             }
         }
         let mut latest: HashMap<String, usize> = HashMap::new();
-        let written: Vec<(String, String)> =
-            sqlx::query_as("select id, version from written order by n").fetch_all(&self.erp).await.unwrap();
-        for (id, version) in written {
+        for written in self.erp.texts("select id, version from written order by n").await {
+            let [id, version] = <[_; 2]>::try_from(written).unwrap().map(Option::unwrap);
             let before = latest.get(&id).copied().unwrap_or(0);
             let held = held.get(&(id.clone(), version.clone())).map(Vec::as_slice).unwrap_or_default();
             let Some(answer) = held.iter().find(|answer| **answer >= before) else {
@@ -248,6 +236,55 @@ impl World {
         Ok(())
     }
 }
+
+/// A table of texts that shows what it got, and beside it every version a row ever had, in the order they were written.
+async fn create(erp: &Erp) {
+    let quote = if erp.dialect == Dialect::Mysql { '`' } else { '"' };
+    let columns: Vec<String> = COLUMNS
+        .split_whitespace()
+        .map(|name| {
+            format!(
+                "{quote}{name}{quote} {}",
+                if erp.dialect == Dialect::Mysql { "longtext" } else { "text" }
+            )
+        })
+        .collect();
+    let columns = columns.join(", ");
+    erp.run(&format!("create table b2market_orders (id varchar(40) primary key, {columns})")).await;
+    let number = match erp.dialect {
+        Dialect::Sqlite => "integer",
+        Dialect::Postgres => "bigserial",
+        Dialect::Mysql => "bigint auto_increment",
+    };
+    erp.run(&format!("create table written (n {number} primary key, id varchar(40), version varchar(200))"))
+        .await;
+    let (updated, served) =
+        (format!("new.{quote}updatedAt{quote}"), format!("new.{quote}quantityServed{quote}"));
+    let active = "case when new.active in ('1', 'true') then '1' else '0' end";
+    let version = match erp.dialect {
+        Dialect::Mysql => format!("concat({updated}, new.status, {served}, {active})"),
+        _ => format!("{updated} || new.status || {served} || {active}"),
+    };
+    let keep = format!("insert into written (id, version) values (new.id, {version})");
+    if erp.dialect == Dialect::Postgres {
+        erp.run(&format!(
+            "create function keep() returns trigger language plpgsql as $$ begin {keep}; return null; end $$;
+             create trigger kept after insert or update on b2market_orders for each row execute function keep()"
+        ))
+        .await;
+        return;
+    }
+    let keep = if erp.dialect == Dialect::Sqlite { format!("begin {keep}; end") } else { keep };
+    for event in ["insert", "update"] {
+        erp.run(&format!("create trigger {event}ed after {event} on b2market_orders for each row {keep}"))
+            .await;
+    }
+}
+
+/// The fields of an order besides its id.
+const COLUMNS: &str = "idRemote reference numOrder company client agent status season shippingAddress billingAddress discount \
+    lines dateOrder dateModified dateDelivery observation grossAmount baseAmount shippingAmount taxAmount taxrecAmount \
+    totalAmount totalQuantity quantityServed quantityPending shipper origin isSale active createdBy updatedBy createdAt updatedAt";
 
 /// What happens to the next run, if anything.
 fn draw(dice: &mut StdRng) -> Option<(u32, Blow)> {

@@ -1,10 +1,9 @@
 //! The two shipped jobs on each database, with the schema that is shipped for it: both sides have the same rows.
 
-use super::{ORDERS, STOCKS, on_each_database, quoted, site};
+use super::{ORDERS, STOCKS, on_each_database, site};
 use crate::support::{Erp, Site};
 use cadenced::connection::Dialect;
 use cadenced::run::Outcome;
-use serde_json::Value;
 use std::collections::BTreeMap;
 
 on_each_database!(
@@ -82,48 +81,9 @@ pub(super) async fn differences(
     table: &str,
     column: impl Fn(&str) -> String,
 ) -> Vec<String> {
-    let orders = site.b2market.orders();
-    let fields: Vec<&String> = orders.values().next().unwrap().as_object().unwrap().keys().collect();
-    let columns: Vec<_> = fields.iter().map(|field| quoted(erp.dialect, &column(field))).collect();
-    let mut missing = orders.clone();
-    let mut found = Vec::new();
-    for row in erp.texts(&format!("select {} from {table}", columns.join(", "))).await {
-        let id = row[0].clone().unwrap();
-        let Some(order) = missing.remove(&id) else {
-            found.push(format!("order {id}: the platform has none"));
-            continue;
-        };
-        for (field, stored) in fields.iter().zip(row) {
-            if !same(stored.as_deref(), &order[field.as_str()]) {
-                found.push(format!(
-                    "order {id}: {field}: stored {stored:?}, served {}",
-                    order[field.as_str()]
-                ));
-            }
-        }
-    }
-    found.extend(missing.keys().map(|id| format!("order {id}: not in the ERP")));
-    found.truncate(10);
-    found
+    erp.differences(&site.b2market.orders(), table, column).await
 }
 
 pub(super) fn snake_case(field: &str) -> String {
     field.chars().flat_map(|c| c.is_uppercase().then_some('_').into_iter().chain(c.to_lowercase())).collect()
-}
-
-/// Equal digit for digit, but for zeros after the last decimal, which belong to the column's type.
-fn same(stored: Option<&str>, served: &Value) -> bool {
-    let digits = |text: &str| match text.split_once('.') {
-        Some((whole, fraction)) => format!("{whole}.{}", fraction.trim_end_matches('0')),
-        None => format!("{text}."),
-    };
-    match (stored, served) {
-        (None, Value::Null) => true,
-        (None, _) | (Some(_), Value::Null) => false,
-        (Some(stored), Value::Bool(true)) => matches!(stored, "t" | "1" | "true"),
-        (Some(stored), Value::Bool(false)) => matches!(stored, "f" | "0" | "false"),
-        (Some(stored), Value::Number(number)) => digits(stored) == digits(number.as_str()),
-        (Some(stored), Value::String(text)) => stored == text,
-        (Some(stored), nested) => serde_json::from_str::<Value>(stored).is_ok_and(|stored| stored == *nested),
-    }
 }

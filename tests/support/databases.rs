@@ -6,7 +6,9 @@ use super::PATIENCE;
 use cadenced::connection::{Dialect, SqlConnection};
 use cadenced::erp::Database;
 use secrecy::SecretString;
+use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, PgConnection, Row, SqliteConnection};
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
@@ -74,6 +76,37 @@ impl Erp {
         self.texts(&sql).await.into_iter().flatten().flatten().collect()
     }
 
+    /// In what a table of orders differs from the platform's; `column` names the column of a field.
+    pub(crate) async fn differences(
+        &self,
+        orders: &BTreeMap<String, Value>,
+        table: &str,
+        column: impl Fn(&str) -> String,
+    ) -> Vec<String> {
+        let Some(order) = orders.values().next() else { return Vec::new() };
+        let fields: Vec<&String> = order.as_object().unwrap().keys().collect();
+        let quote = if self.dialect == Dialect::Mysql { '`' } else { '"' };
+        let columns: Vec<_> = fields.iter().map(|field| format!("{quote}{}{quote}", column(field))).collect();
+        let mut missing = orders.clone();
+        let mut found = Vec::new();
+        for row in self.texts(&format!("select {} from {table}", columns.join(", "))).await {
+            let id = row[0].clone().unwrap();
+            let Some(order) = missing.remove(&id) else {
+                found.push(format!("order {id}: the platform has none"));
+                continue;
+            };
+            for (field, stored) in fields.iter().zip(row) {
+                let served = &order[field.as_str()];
+                if !same(stored.as_deref(), served) {
+                    found.push(format!("order {id}: {field}: stored {stored:?}, served {served}"));
+                }
+            }
+        }
+        found.extend(missing.keys().map(|id| format!("order {id}: not in the ERP")));
+        found.truncate(10);
+        found
+    }
+
     /// The same as the program uses it.
     pub(crate) fn database(&self) -> Database {
         let url = SecretString::from(self.url.as_str());
@@ -86,6 +119,23 @@ impl Erp {
 impl Drop for Erp {
     fn drop(&mut self) {
         drop(self.own.take());
+    }
+}
+
+/// Equal digit for digit, but for zeros after the last decimal, which belong to the column's type.
+fn same(stored: Option<&str>, served: &Value) -> bool {
+    let digits = |text: &str| match text.split_once('.') {
+        Some((whole, fraction)) => format!("{whole}.{}", fraction.trim_end_matches('0')),
+        None => format!("{text}."),
+    };
+    match (stored, served) {
+        (None, Value::Null) => true,
+        (None, _) | (Some(_), Value::Null) => false,
+        (Some(stored), Value::Bool(true)) => matches!(stored, "t" | "1" | "true"),
+        (Some(stored), Value::Bool(false)) => matches!(stored, "f" | "0" | "false"),
+        (Some(stored), Value::Number(number)) => digits(stored) == digits(number.as_str()),
+        (Some(stored), Value::String(text)) => stored == text,
+        (Some(stored), nested) => serde_json::from_str::<Value>(stored).is_ok_and(|stored| stored == *nested),
     }
 }
 

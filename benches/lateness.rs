@@ -50,8 +50,12 @@ fn main() -> Result<()> {
 
 fn compare(seconds: usize) -> Result<()> {
     println!("Lateness of slots over {seconds} s, in milliseconds\n");
-    println!("| jobs  | every | scheduler            |  p50 |   p99 |   max | lost          | CPU, % |");
-    println!("|------:|------:|----------------------|-----:|------:|------:|---------------|-------:|");
+    println!(
+        "| jobs  | every | scheduler            |  p50 |   p99 |   max | lost          | CPU, % | peak, MB |"
+    );
+    println!(
+        "|------:|------:|----------------------|-----:|------:|------:|---------------|-------:|---------:|"
+    );
     for (jobs, every) in [(20, 1), (20, 10), (1_000, 1), (1_000, 10)] {
         for side in SIDES {
             let mut command = Command::new(std::env::current_exe()?);
@@ -62,14 +66,15 @@ fn compare(seconds: usize) -> Result<()> {
             if !output.status.success() {
                 return Err(format!("{side} failed").into());
             }
-            let Measured { late, slots, cpu_seconds } = serde_json::from_slice(&output.stdout)?;
+            let Measured { late, slots, cpu_seconds, peak_bytes } = serde_json::from_slice(&output.stdout)?;
             let started = late.len();
             let at = |part: usize| late.get((started * part / 100).min(started.saturating_sub(1)));
             let [p50, p99, max] = [50, 99, 100].map(|part| at(part).copied().unwrap_or_default());
             let lost = format!("{} of {slots}", slots - started);
             let cpu = cpu_seconds * 100.0 / seconds as f64;
+            let peak = peak_bytes as f64 / f64::from(1 << 20);
             println!(
-                "| {jobs:>5} | {every:>3} s | {side:<20} | {p50:>4.0} | {p99:>5.0} | {max:>5.0} | {lost:<13} | {cpu:>6.1} |"
+                "| {jobs:>5} | {every:>3} s | {side:<20} | {p50:>4.0} | {p99:>5.0} | {max:>5.0} | {lost:<13} | {cpu:>6.1} | {peak:>8.1} |"
             );
         }
     }
@@ -83,6 +88,7 @@ struct Measured {
     /// How many slots there were.
     slots: usize,
     cpu_seconds: f64,
+    peak_bytes: u64,
 }
 
 /// Runs that started: job, slot, when.
@@ -105,7 +111,12 @@ fn measure_side(side: &str, jobs: usize, every: usize, seconds: usize) -> Result
         }
     }
     late.sort_by(f64::total_cmp);
-    Ok(Measured { late, slots: jobs * seconds / every, cpu_seconds })
+    Ok(Measured {
+        late,
+        slots: jobs * seconds / every,
+        cpu_seconds,
+        peak_bytes: measure::peak_resident_bytes(),
+    })
 }
 
 /// Waits for the next full ten seconds, lets as many pass as are measured, and one more for what is late.

@@ -7,7 +7,7 @@ use super::blocks::Packer;
 use super::coordinator::Walk;
 use super::error::Fault;
 use super::ledger::Head;
-use super::log::Log;
+use super::log::{Log, NewBlock};
 use super::marks::{put_walk, walk_change};
 use super::rejects::{clear_rejects, put_rejects};
 use super::{Inner, StateError, Store, Weight, keys};
@@ -247,7 +247,7 @@ impl Inner {
 }
 
 /// What a settlement adds to the log.
-fn settle_blocks(log: &mut Log<'_>, settlement: &Settlement) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Fault> {
+fn settle_blocks(log: &mut Log<'_>, settlement: &Settlement) -> Result<Vec<NewBlock>, Fault> {
     let Settlement { entries, noted, removed, rejects, .. } = settlement;
     let known = entries.iter().chain(noted).map(|(key, known)| (key.as_str(), Some(known)));
     let said: Vec<(&str, Option<&Delivered>)> =

@@ -7,6 +7,9 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
+/// What is to stand under a key; nothing where it is to be removed.
+pub(super) type Change = (Vec<u8>, Option<Vec<u8>>);
+
 /// Changes not yet written.
 #[derive(Debug)]
 pub(super) struct Draft<'a> {

@@ -22,6 +22,9 @@ const STEP_BYTES: usize = 256 << 10;
 /// The indexes of logs by what the logs' keys begin with. Whoever works on a log takes its index out.
 pub(super) type Shelves = Mutex<BTreeMap<Vec<u8>, Arc<Mutex<Option<Index>>>>>;
 
+/// A block and the key it is to stand under.
+pub(super) type NewBlock = (Vec<u8>, Vec<u8>);
+
 /// A log, held by one at a time.
 pub(super) struct Log<'a> {
     inner: &'a Inner,
@@ -125,7 +128,7 @@ impl<'a> Log<'a> {
     }
 
     /// Adds to the log; gives what there is to write.
-    pub(super) fn append(&mut self, packer: Packer) -> Result<Vec<(Vec<u8>, Vec<u8>)>, Fault> {
+    pub(super) fn append(&mut self, packer: Packer) -> Result<Vec<NewBlock>, Fault> {
         let mut writes = Vec::new();
         for block in packer.finish() {
             let number = self.index.next().ok_or_else(|| Fault::Value("a log is full".to_owned()))?;

@@ -1,7 +1,7 @@
 //! Watermarks and unfinished walks.
 
 use super::coordinator::{NewMark, PastMark, Token, Walk, Watermark};
-use super::draft::{Draft, from_json};
+use super::draft::{Change, Draft, from_json};
 use super::error::Fault;
 use super::{Inner, StateError, Store, Weight, keys};
 use crate::run::RunId;
@@ -117,11 +117,7 @@ pub(super) fn put_walk(draft: &mut Draft<'_>, job: &JobName, entity: &str, walk:
 }
 
 /// What there is to write for a walk: its key and its value, or none where it is cleared.
-pub(super) fn walk_change(
-    job: &JobName,
-    entity: &str,
-    walk: Walk,
-) -> Result<Option<(Vec<u8>, Option<Vec<u8>>)>, Fault> {
+pub(super) fn walk_change(job: &JobName, entity: &str, walk: Walk) -> Result<Option<Change>, Fault> {
     let value = match walk {
         Walk::Keep => return Ok(None),
         Walk::Save(value) => Some(value.to_string().into_bytes()),

@@ -134,7 +134,8 @@ async fn an_order_that_changed_is_found_by_its_number(dialect: Dialect) {
         .flatten()
         .collect();
     let mut edited = edited;
-    (edited.sort(), changed.sort());
+    edited.sort();
+    changed.sort();
     assert_eq!(changed, edited);
 }
 

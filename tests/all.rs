@@ -17,6 +17,7 @@ mod push;
 mod records;
 mod scheduler;
 mod seeds;
+mod sql;
 mod support;
 mod unit_file;
 mod walks;

@@ -33,7 +33,7 @@ pub(super) enum Command {
     /// Serve simulated platforms on loopback, to try a configuration against
     Sandbox(Sandbox),
     /// Read the whole configuration and print every problem, or each job with its next slots
-    Check,
+    Check(Check),
     /// Print when jobs are due
     Next(Next),
     /// Lay a day of all jobs over the quotas of their connections, and say where it does not fit
@@ -107,6 +107,13 @@ pub(super) enum Format {
     Text,
     /// One JSON object a line.
     Json,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// Also open every database, prepare every query and statement, and look up every table; nothing is read or written
+    #[arg(long)]
+    pub(super) connect: bool,
 }
 
 #[derive(Debug, Args)]

@@ -3,12 +3,19 @@
 use super::next::when;
 use super::output::{Exit, NOTHING, Stop, Table, counted, say, shown};
 use super::place::Place;
+use super::{args, runtime};
 use crate::config::Loaded;
+use crate::connectors;
 use crate::job::{Job, Work};
 use chrono::{DateTime, Utc};
 use std::io::Write;
 
-pub(super) fn check(place: &Place, now: DateTime<Utc>, out: &mut impl Write) -> Result<Exit, Stop> {
+pub(super) fn check(
+    place: &Place,
+    args: &args::Check,
+    now: DateTime<Utc>,
+    out: &mut impl Write,
+) -> Result<Exit, Stop> {
     let loaded = place.load()?;
     loaded.warnings.iter().for_each(|warning| say(format!("warning: {warning}")));
     print(&loaded, now, out)?;
@@ -20,6 +27,18 @@ pub(super) fn check(place: &Place, now: DateTime<Utc>, out: &mut impl Write) -> 
         counted(loaded.connections.len() as u64, "connection"),
         loaded.settings.state.display()
     ));
+    if args.connect { connect(&loaded) } else { Ok(Exit::Ok) }
+}
+
+/// Asks the databases whether they could do what the jobs want of them.
+fn connect(loaded: &Loaded) -> Result<Exit, Stop> {
+    let problems = runtime()?.block_on(connectors::check(&loaded.connections, &loaded.jobs));
+    problems.iter().for_each(say);
+    if !problems.is_empty() {
+        let problems = counted(problems.len() as u64, "problem");
+        return Err(Stop::new(Exit::Config, format!("the databases were asked: {problems}")));
+    }
+    say("the databases were asked: every query, statement and table is as the jobs need it");
     Ok(Exit::Ok)
 }
 

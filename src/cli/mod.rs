@@ -69,7 +69,7 @@ fn perform(cli: Cli, out: &mut impl Write) -> Result<Exit, Stop> {
         Command::Sandbox(args) => sandbox::sandbox(&args, out),
         Command::Once(args) => launch::once(&place, &args, out),
         Command::Backfill(args) => backfill::backfill(&place, &args, out),
-        Command::Check => check::check(&place, SystemClock.now(), out),
+        Command::Check(args) => check::check(&place, &args, SystemClock.now(), out),
         Command::Completions { shell } => completions(shell, out),
         Command::Next(args) => next::next(&place, &args, SystemClock.now(), out),
         talk => runtime()?.block_on(perform_talking(talk, &place, out)),
@@ -97,7 +97,7 @@ async fn perform_talking(command: Command, place: &Place, out: &mut impl Write) 
         | Command::Sandbox(_)
         | Command::Once(_)
         | Command::Backfill(_)
-        | Command::Check
+        | Command::Check(_)
         | Command::Next(_)
         | Command::Completions { .. } => Err(Stop::new(Exit::Internal, "this command needs no daemon")),
     }

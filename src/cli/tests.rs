@@ -111,7 +111,6 @@ async fn a_running_daemon_is_asked_and_its_refusal_is_exit_1() {
     assert_eq!(
         control.heard(),
         [
-            "watermark one-stocks",
             "set one-stocks 2026-03-29T01:00:00Z",
             "drop one-stocks None",
             "trigger one-stocks Yes No",
@@ -204,7 +203,13 @@ fn check_prints_each_job_with_its_next_slots_and_who_set_it() {
     std::fs::write(&file, job).unwrap();
     let place = Place { config: Some(file), state: None };
     let mut out = Vec::new();
-    super::check::check(&place, "2026-03-28T12:00:00Z".parse().unwrap(), &mut out).unwrap();
+    super::check::check(
+        &place,
+        &super::args::Check { connect: false },
+        "2026-03-28T12:00:00Z".parse().unwrap(),
+        &mut out,
+    )
+    .unwrap();
     let text = String::from_utf8(out).unwrap();
     let slots = "2026-03-29 00:15:00 CET  2026-03-30 00:15:00 CEST  2026-03-31 00:15:00 CEST";
     assert!(text.lines().nth(1).unwrap().contains(slots), "{text}");

@@ -3,9 +3,10 @@
 use super::connections;
 use super::diagnostic::did_you_mean;
 use super::document::{Node, Value};
+use super::layers::resolve_path;
 use super::reader::Table;
 use super::units::{self, Wrong};
-use crate::job::{FieldMap, MapRule, OnGone, Read, ValueType, Write};
+use crate::job::{FieldMap, MapRule, OnGone, Read, Target, ValueType, Write};
 use crate::words::{ConnectionName, FieldPath};
 use serde_json::Number;
 
@@ -67,17 +68,16 @@ pub(super) fn write(
     map: Option<FieldMap>,
 ) -> Option<Write> {
     let to = table.require("to", |node| connections.named(node, Kind::Sql));
-    let name = table.require("table", units::words);
-    let upsert_by = table.some("upsert-by", |node| {
-        let column = units::words(node)?;
+    let made = |node: &Node| {
+        let name = units::words(node)?;
         match &map {
-            Some(FieldMap(fields)) if !fields.iter().any(|(field, _)| *field == column) => {
-                let help = did_you_mean(&column, fields.iter().map(|(field, _)| field.as_str()));
-                Err(Wrong::new(format!("`map` makes no column `{column}`")).help(help))
+            Some(FieldMap(fields)) if !fields.iter().any(|(field, _)| *field == name) => {
+                let help = did_you_mean(&name, fields.iter().map(|(field, _)| field.as_str()));
+                Err(Wrong::new(format!("`map` makes no column `{name}`")).help(help))
             }
-            _ => Ok(column),
+            _ => Ok(name),
         }
-    });
+    };
     let on_gone = table.get("on-gone", |node| match &node.value {
         Value::Table(_) => {
             let set = table.below("on-gone", node).and_then(|table| {
@@ -95,19 +95,59 @@ pub(super) fn write(
         _ => units::one_of(node, &[("ignore", false), ("delete", true)])
             .map(|delete| if delete { OnGone::Delete } else { OnGone::Ignore }),
     });
+    let target = if table.node.get("statement").is_none() {
+        let name = table.require("table", units::words);
+        let create = table.get("create", units::flag).unwrap_or(false);
+        let upsert_by = table.some("upsert-by", made);
+        // Known, so that it is suggested.
+        table.take("statement");
+        name.zip(upsert_by).map(|(name, upsert_by)| Target::Table { name, upsert_by, create })
+    } else {
+        let text = table.require("statement", units::words);
+        let key = table.some("key", made);
+        for other in ["table", "upsert-by", "create", "on-gone"] {
+            if table.take(other).is_some() {
+                let wrong = Wrong::new("belongs to a table, and `statement` says what is run instead");
+                table.error(Some(other), &table.place(other), wrong);
+            }
+        }
+        text.zip(key).map(|(text, key)| Target::Statement { text, key })
+    };
     table.finish();
-    let on_gone = on_gone.unwrap_or_default();
-    Some(Write { to: to?, table: name?, upsert_by: upsert_by?, map, on_gone })
+    Some(Write { to: to?, target: target?, map, on_gone: on_gone.unwrap_or_default() })
 }
 
 /// Which rows are read from the ERP.
 pub(super) fn read(table: &Table<'_>, connections: &Connections<'_>) -> Option<Read> {
     let from = table.require("from", |node| connections.named(node, Kind::Sql));
-    let sql = table.require("sql", units::words);
+    let sql = match (table.node.get("sql"), table.node.get("sql-file")) {
+        (Some(_), Some(file)) => {
+            let wrong = Wrong::new("a read has one query, and `sql` gives another");
+            table.error(Some("sql-file"), &file.at, wrong);
+            table.take("sql").and(table.take("sql-file")).and(None)
+        }
+        (None, Some(_)) => table.get("sql-file", query_file),
+        _ => {
+            table.take("sql-file");
+            table.require("sql", units::words)
+        }
+    };
     let key = table.some("key", units::words);
     let max_gone = table.get("max-gone", units::share).unwrap_or(0.1);
     table.finish();
     Some(Read { from: from?, sql: sql?, key: key?, max_gone })
+}
+
+/// The query in a file beside the one that names it.
+fn query_file(node: &Node) -> Result<String, Wrong> {
+    let path = resolve_path(&node.at, &units::words(node)?);
+    let text = std::fs::read_to_string(&path)
+        .map_err(|error| Wrong::new(format!("{} can't be read: {error}", path.display())))?;
+    let text = text.trim_start_matches('\u{feff}').trim();
+    if text.is_empty() {
+        return Err(Wrong::new(format!("{} is empty", path.display())));
+    }
+    Ok(text.trim_end_matches(';').to_owned())
 }
 
 pub(super) fn json(node: &Node, seen: &mut dyn FnMut(&Node, &str)) -> serde_json::Value {

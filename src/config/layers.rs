@@ -16,6 +16,13 @@ pub(super) const TRIGGER_KEYS: &[&str] =
     &["cron", "every", "offset", "between", "except", "initial", "after"];
 /// The methods of a push, of which there is one.
 pub(super) const METHOD_KEYS: &[&str] = &["post", "put", "patch", "delete"];
+/// Of an end of a job, a key and those that mean something only without it.
+const END_ALTERNATIVES: &[(&str, &str, &[&str])] = &[
+    ("read", "sql", &["sql-file"]),
+    ("read", "sql-file", &["sql"]),
+    ("write", "table", &["statement", "key"]),
+    ("write", "statement", &["table", "upsert-by", "create"]),
+];
 /// The ways to name a secret, of which there is one.
 pub(super) const SECRET_KEYS: &[&str] = &["env", "file", "credential"];
 
@@ -242,6 +249,11 @@ fn settle_alternatives(layers: &mut [Layer]) {
             if sets(job, TRIGGER_KEYS) {
                 layer.triggers.insert(name.clone());
                 below.iter_mut().for_each(|below| below.root.remove(&["job", name], TRIGGER_KEYS));
+            }
+            for (end, key, others) in END_ALTERNATIVES {
+                if job.get(end).is_some_and(|end| end.get(key).is_some()) {
+                    below.iter_mut().for_each(|below| below.root.remove(&["job", name, end], others));
+                }
             }
             if job.get("push").is_some_and(|push| sets(push, METHOD_KEYS)) {
                 below.iter_mut().for_each(|below| below.root.remove(&["job", name, "push"], METHOD_KEYS));

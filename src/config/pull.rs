@@ -297,7 +297,7 @@ fn each(table: &Table<'_>) -> Option<Each> {
 pub(super) fn check_gone(table: &Table<'_>, pull: &Pull, write: &Write) {
     let Some(node) = table.node.get("write").filter(|_| write.on_gone.matters()) else { return };
     let place = node.get("on-gone").map_or(&node.at, |node| &node.at);
-    if pull.key_columns(&write.upsert_by).is_none() {
+    if pull.key_columns(write.key()).is_none() {
         let wrong = Wrong::new(
             "the rows of what is gone can't be found: of a record that is gone only its key is known",
         );

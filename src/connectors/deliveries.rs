@@ -52,7 +52,7 @@ impl Deliveries {
         Self {
             store,
             token,
-            removes: write.on_gone.matters().then(|| pull.key_columns(&write.upsert_by).unwrap_or_default()),
+            removes: write.on_gone.matters().then(|| pull.key_columns(write.key()).unwrap_or_default()),
             max_gone: pull.max_gone,
             settlement: Settlement::default(),
             is_urgent: false,

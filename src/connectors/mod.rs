@@ -1,6 +1,7 @@
 //! Builds the two ends of a job and what it remembers between runs. Connections are opened once and shared by all jobs
 //! that use them, so that their quotas, logins and pools are shared too.
 
+mod check;
 mod deliveries;
 mod echo;
 mod feed;
@@ -13,6 +14,7 @@ mod push;
 mod retried;
 mod since;
 
+pub use check::check;
 pub use preview::{Preview, PreviewCounts, PreviewedReject, PreviewedRequest};
 pub use retried::{Wanted, drop_rejects, retry_rejects};
 
@@ -229,7 +231,7 @@ impl Connectors {
         if backfill.is_some() {
             client = client.behind_live_jobs();
         }
-        let sink = SqlSink::new(self.database(&write.to)?, write);
+        let sink = SqlSink::new(self.database(&write.to)?, &job.name, write);
         let witnesses = match &pull.each {
             Some(_) => {
                 let kept = self.store.get_blob(WITNESSES, job.name.as_str()).await.map_err(state)?;

@@ -24,8 +24,14 @@ pub(super) enum Cell {
 pub(super) enum Kind {
     /// Anything the rules below don't name.
     Plain,
-    /// Numbers, of a database that keeps their digits.
+    /// Decimal numbers of any scale.
     Number,
+    /// Decimal numbers of so many digits after the point; whole numbers have none.
+    Scaled(i64),
+    /// Floats of 64 bits.
+    Double,
+    /// Floats of 32 bits.
+    Single,
     /// SQLite's INTEGER and NUMERIC affinities: 64-bit integers, or floats.
     IntegerOrFloat,
     /// SQLite's REAL affinity.
@@ -63,13 +69,22 @@ pub(super) fn cell(dialect: Dialect, kind: Kind, value: &Value) -> Result<Cell, 
     let cell = match (kind, value) {
         (_, Value::Null) => Cell::Null,
         (Kind::Json, value) => Cell::Text(value.to_string()),
-        (Kind::Number, Value::Bool(value)) => Cell::Integer(i64::from(*value)),
+        (Kind::Number | Kind::Scaled(_), Value::Bool(value)) => Cell::Integer(i64::from(*value)),
         (_, Value::Bool(value)) if dialect == Dialect::Postgres => Cell::Text(value.to_string()),
         (_, Value::Bool(value)) => Cell::Integer(i64::from(*value)),
         (Kind::IntegerOrFloat | Kind::Float, Value::Number(number)) => native_number(kind, number.as_str())?,
         // SQLite would turn the text into a number by itself, and round it.
         (Kind::IntegerOrFloat | Kind::Float, Value::String(text)) if Digits::of(text).is_some() => {
             native_number(kind, text)?
+        }
+        (Kind::Scaled(_) | Kind::Double | Kind::Single, Value::Number(number)) => {
+            kept_number(dialect, kind, number.as_str())?
+        }
+        // The server would turn the text into a number by itself, and round it.
+        (Kind::Scaled(_) | Kind::Double | Kind::Single, Value::String(text))
+            if Digits::of(text).is_some() =>
+        {
+            kept_number(dialect, kind, text)?
         }
         (_, Value::Number(number)) => {
             let text = number.as_str();
@@ -107,16 +122,61 @@ fn native_number(kind: Kind, text: &str) -> Result<Cell, String> {
     }
 }
 
+/// The significant digits that MySQL shows of a FLOAT; it rounds what it gives out, not only what it takes.
+const MYSQL_FLOAT_DIGITS: usize = 6;
+
+/// A number for a server's column that has fewer digits than a number may have; servers round without a word.
+fn kept_number(dialect: Dialect, kind: Kind, text: &str) -> Result<Cell, String> {
+    let digits = Digits::of(text);
+    let kept = |shown: String| Digits::of(&shown) == digits;
+    let fits = match kind {
+        Kind::Scaled(scale) => digits.as_ref().is_some_and(|digits| digits.exponent >= -scale),
+        Kind::Double => text.parse::<f64>().is_ok_and(|float| kept(format!("{float:e}"))),
+        _ => {
+            let shown = dialect != Dialect::Mysql
+                || digits.as_ref().is_some_and(|digits| digits.digits.len() <= MYSQL_FLOAT_DIGITS);
+            shown && text.parse::<f32>().is_ok_and(|float| kept(format!("{float:e}")))
+        }
+    };
+    match (kind, digits) {
+        // A whole number may have come as 12.0 or 1e3, which PostgreSQL takes for none.
+        (Kind::Scaled(0), Some(digits)) if fits => Ok(Cell::Text(digits.whole())),
+        _ if fits => Ok(Cell::Text(text.to_owned())),
+        (Kind::Scaled(0), _) => Err(format!("it takes whole numbers only and would round {text}")),
+        (Kind::Scaled(scale), _) => {
+            Err(format!("it keeps {scale} digits after the point and would round {text}"))
+        }
+        _ => Err(format!("it is a float and would round {text}; declare it a decimal to keep every digit")),
+    }
+}
+
 /// A decimal number without its notation: `12.50`, `12.5` and `125e-1` are equal.
 #[derive(Debug, PartialEq, Eq)]
-struct Digits {
+pub(super) struct Digits {
     negative: bool,
     digits: String,
     exponent: i64,
 }
 
 impl Digits {
-    fn of(text: &str) -> Option<Self> {
+    /// How many digits stand before the point and after it.
+    pub(super) fn sides(&self) -> (usize, usize) {
+        let whole = i64::try_from(self.digits.len()).unwrap_or(i64::MAX).saturating_add(self.exponent);
+        let count = |digits: i64| usize::try_from(digits).unwrap_or(0);
+        (count(whole), count(self.exponent.saturating_neg()))
+    }
+
+    /// The digits of a whole number. One of more zeros than any column has digits keeps its exponent, to be refused.
+    fn whole(&self) -> String {
+        let sign = if self.negative { "-" } else { "" };
+        match usize::try_from(self.exponent) {
+            Ok(0) if self.digits.is_empty() => "0".to_owned(),
+            Ok(zeros) if zeros <= 100 => format!("{sign}{}{}", self.digits, "0".repeat(zeros)),
+            _ => format!("{sign}{}e{}", self.digits, self.exponent),
+        }
+    }
+
+    pub(super) fn of(text: &str) -> Option<Self> {
         let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
         let (negative, mantissa) = match mantissa.strip_prefix('-') {
             Some(mantissa) => (true, mantissa),
@@ -195,6 +255,33 @@ mod tests {
                 assert_eq!(raw_cell(dialect, kind, &raw), parsed, "{text} {kind:?} {dialect:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_number_a_server_would_round_is_refused_and_no_other() {
+        let kept = |kind, text| kept_number(Dialect::Postgres, kind, text);
+        for (kind, text, sent) in [
+            (Kind::Scaled(2), "12.50", "12.50"),
+            (Kind::Scaled(2), "-12.5000", "-12.5000"),
+            (Kind::Scaled(0), "12.0", "12"),
+            (Kind::Scaled(0), "-1e3", "-1000"),
+            (Kind::Scaled(0), "0.00", "0"),
+            (Kind::Scaled(-2), "1200", "1200"),
+            (Kind::Double, "0.1", "0.1"),
+            (Kind::Single, "16777216", "16777216"),
+        ] {
+            assert_eq!(kept(kind, text), Ok(Cell::Text(sent.to_owned())), "{text}");
+        }
+        for (kind, text) in [
+            (Kind::Scaled(2), "12.345"),
+            (Kind::Scaled(0), "0.5"),
+            (Kind::Scaled(-2), "1250"),
+            (Kind::Double, "12345678901234567890.10"),
+            (Kind::Single, "16777217"),
+        ] {
+            assert!(kept(kind, text).is_err(), "{text}");
+        }
+        assert!(kept_number(Dialect::Mysql, Kind::Single, "1234567").is_err(), "MySQL shows 1234570");
     }
 
     #[test]

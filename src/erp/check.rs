@@ -1,13 +1,24 @@
-//! Asks a database whether it could do a job's work, without doing any of it.
+//! Asks a database whether it could do a job's work, without doing any of it: what is wrong with the query or the table,
+//! which columns a map names in vain, and which types can't hold what the map makes.
 
 use super::Database;
 use super::database::Access;
 use super::source::Query;
-use super::table::Table;
-use crate::job::{Read, Write};
+use super::statement::Statement;
+use super::table::{Table, missing};
+use crate::job::{FieldMap, MapRule, OnGone, Read, Target, ValueType, Write};
 use crate::transfer::Failure;
 
-/// Has the database prepare the query; gives its columns.
+/// Opens a connection, and no more.
+///
+/// # Errors
+/// Why there is none.
+pub async fn check_connection(database: &Database) -> Result<(), Failure> {
+    database.connect(Access::Read).await?.close().await;
+    Ok(())
+}
+
+/// Has the database prepare the query, and compares its columns with what the map takes; gives what does not go together.
 ///
 /// # Errors
 /// The failure a run would end with: no connection, a missing table or column, a key the query doesn't have.
@@ -15,20 +26,156 @@ pub async fn check_read(
     database: &Database,
     read: &Read,
     group_by: &[String],
+    map: Option<&FieldMap>,
 ) -> Result<Vec<String>, Failure> {
     let query = Query::new(read, None, group_by.to_vec());
     let (session, columns) = query.prepare(database).await?;
     session.close().await;
-    Ok(columns)
+    let mut problems = Vec::new();
+    for (_, rule) in map.iter().flat_map(|map| &map.0) {
+        for (name, value_type) in taken(rule) {
+            // A name with dots may be one column's, or lead into a column of JSON.
+            let first = name.split('.').next().unwrap_or_default();
+            match columns.iter().find(|(column, _)| *column == name || column == first) {
+                None => problems.push(format!(
+                    "the query has no column `{name}`, which the map takes; it has {}",
+                    columns.iter().map(|(column, _)| column.as_str()).collect::<Vec<_>>().join(", ")
+                )),
+                Some((column, declared)) if *column == name => {
+                    let sort = Sort::of(declared);
+                    if let Some(value_type) = value_type.filter(|value_type| !sort.gives(*value_type)) {
+                        problems.push(clash(column, declared, "no", value_type));
+                    }
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    Ok(problems)
 }
 
-/// Looks up the table and the unique index of its key; gives its columns.
+/// Looks up the table and the unique index of its key, or has the database prepare the statement, and compares with them
+/// what the map makes; gives what does not go together. A table that is still to be created takes everything.
 ///
 /// # Errors
-/// The failure a run would end with: no connection, no such table, no unique index on the key.
+/// The failure a run would end with: no connection, no such table, no unique index on the key, a statement that is wrong.
 pub async fn check_write(database: &Database, write: &Write) -> Result<Vec<String>, Failure> {
     let mut session = database.connect(Access::Write).await?;
-    let table = Table::find(&mut session, write).await?;
+    let made = write.map.as_ref().map(|map| map.0.as_slice());
+    let mut problems = Vec::new();
+    match &write.target {
+        Target::Table { name, upsert_by, create } => {
+            match Table::find(&mut session, name, upsert_by).await? {
+                None if *create => {}
+                None => return Err(missing(name)),
+                Some(table) => {
+                    let no_column = |field: &str, who: &str| {
+                        let columns: Vec<_> =
+                            table.columns.iter().map(|column| column.name.as_str()).collect();
+                        let columns = columns.join(", ");
+                        format!("table `{name}` has no column `{field}`, which {who}; it has {columns}")
+                    };
+                    for (field, rule) in made.unwrap_or_default() {
+                        let Some((at, _)) = table.column_for(field) else {
+                            problems.push(no_column(field, "the map makes"));
+                            continue;
+                        };
+                        let column = &table.columns[at];
+                        if let MapRule::Field { value_type, .. } = rule
+                            && !Sort::of(&column.declared).takes(*value_type)
+                        {
+                            problems.push(clash(&column.name, &column.declared, "not for", *value_type));
+                        }
+                    }
+                    if let OnGone::Set(set) = &write.on_gone {
+                        let strange = set.keys().filter(|field| table.column_for(field).is_none());
+                        problems.extend(strange.map(|field| no_column(field, "`on-gone` sets")));
+                    }
+                }
+            }
+        }
+        Target::Statement { text, key } => {
+            let statement = Statement::prepare(&mut session, text, key).await?;
+            if let Some(made) = made {
+                for field in statement.takes() {
+                    let first = field.split('.').next().unwrap_or_default();
+                    if !made.iter().any(|(made, _)| made == field || made == first) {
+                        problems.push(format!("the statement takes `:{field}`, which the map doesn't make"));
+                    }
+                }
+            }
+        }
+    }
     session.close().await;
-    Ok(table.columns.into_iter().map(|column| column.name).collect())
+    Ok(problems)
+}
+
+/// The fields of a row that a rule takes, with the type it makes of them.
+fn taken(rule: &MapRule) -> Vec<(String, Option<ValueType>)> {
+    match rule {
+        MapRule::Template(template) => {
+            template.placeholders().into_iter().map(|name| (name.to_owned(), None)).collect()
+        }
+        MapRule::Field { field, value_type } => vec![(field.to_string(), Some(*value_type))],
+        _ => Vec::new(),
+    }
+}
+
+fn clash(column: &str, declared: &str, how: &str, value_type: ValueType) -> String {
+    let declared = declared.to_lowercase();
+    let wanted = match value_type {
+        ValueType::Text => "text",
+        ValueType::Decimal => "decimal",
+        ValueType::Integer => "integer",
+        ValueType::Bool => "bool",
+    };
+    format!("column `{column}` is of type {declared}, which is {how} `type = \"{wanted}\"`")
+}
+
+/// What sort of values a type holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    Whole,
+    Decimal,
+    Float,
+    Time,
+    Bytes,
+    /// Texts, truth values, and what is known only once it is there.
+    Any,
+}
+
+impl Sort {
+    fn of(declared: &str) -> Self {
+        let declared = declared.to_lowercase();
+        let bare = declared.split(['(', ' ']).next().unwrap_or_default();
+        match bare {
+            "int" | "integer" | "tinyint" | "smallint" | "mediumint" | "bigint" | "int2" | "int4"
+            | "int8" => Self::Whole,
+            "numeric" | "decimal" => Self::Decimal,
+            "real" | "float" | "double" | "float4" | "float8" => Self::Float,
+            "date" | "time" | "timestamp" | "timestamptz" | "timetz" | "datetime" | "interval" | "year" => {
+                Self::Time
+            }
+            "bytea" | "blob" | "tinyblob" | "mediumblob" | "longblob" | "binary" | "varbinary" => Self::Bytes,
+            _ => Self::Any,
+        }
+    }
+
+    /// Whether its values can become this type. Money doesn't come out of a float.
+    fn gives(self, value_type: ValueType) -> bool {
+        match value_type {
+            ValueType::Text => true,
+            ValueType::Decimal => !matches!(self, Self::Float | Self::Time | Self::Bytes),
+            ValueType::Integer | ValueType::Bool => !matches!(self, Self::Time | Self::Bytes),
+        }
+    }
+
+    /// Whether it holds every value of this type.
+    fn takes(self, value_type: ValueType) -> bool {
+        match value_type {
+            ValueType::Text => true,
+            ValueType::Decimal => matches!(self, Self::Decimal | Self::Any),
+            ValueType::Integer | ValueType::Bool => !matches!(self, Self::Time | Self::Bytes),
+        }
+    }
 }

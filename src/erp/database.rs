@@ -11,8 +11,9 @@ use sqlx::ConnectOptions;
 use sqlx::mysql::MySqlConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
+use std::collections::HashSet;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -21,6 +22,9 @@ const CONNECTIONS: usize = 8;
 
 /// How long SQLite waits for a lock that another program holds; half a statement's time where that is less.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The same of a server: locks are waited for shorter than statements, so that a run can say that it was a lock.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a connection may take to be opened.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -31,6 +35,7 @@ pub struct Database {
     address: Arc<Address>,
     connections: Arc<Semaphore>,
     statement_timeout: Duration,
+    said: Arc<Mutex<HashSet<String>>>,
 }
 
 enum Address {
@@ -83,6 +88,7 @@ impl Database {
             address: Arc::new(address),
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
             statement_timeout: connection.statement_timeout,
+            said: Arc::default(),
         })
     }
 
@@ -93,6 +99,11 @@ impl Database {
     pub async fn ping(&self) -> Result<(), Failure> {
         self.connect(Access::Read).await?.close().await;
         Ok(())
+    }
+
+    /// Whether this is to be said: true once, as long as the daemon lives.
+    pub(super) fn says_first(&self, what: String) -> bool {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner).insert(what)
     }
 
     /// Opens a connection for one run, waiting for a free one first.
@@ -130,18 +141,34 @@ impl Database {
             Dialect::Postgres => {
                 // What is left here to the role's own settings would change how values are written as text.
                 let millis = self.statement_timeout.as_millis();
+                let lock_millis = self.lock_timeout().as_millis().max(1);
                 let set = format!(
-                    "set bytea_output = 'hex'; set intervalstyle = 'iso_8601'; set statement_timeout = {millis}"
+                    "set bytea_output = 'hex'; set intervalstyle = 'iso_8601'; set statement_timeout = {millis};
+                     set lock_timeout = {lock_millis}"
                 );
                 connection.run(&set).await?;
             }
-            // Without the strict mode, a value that doesn't fit is cut silently.
-            Dialect::Mysql if access == Access::Write => {
-                connection.run("set session sql_mode = concat(@@sql_mode, ',STRICT_ALL_TABLES')").await?;
+            Dialect::Mysql => {
+                // Only MariaDB reads what is in `/*M! */`: MySQL can't limit statements that write.
+                let seconds = self.statement_timeout.as_secs_f64();
+                let lock_seconds = self.lock_timeout().as_secs().max(1);
+                let limits = format!(
+                    "set session /*M! max_statement_time = {seconds}, */ lock_wait_timeout = {lock_seconds},
+                     innodb_lock_wait_timeout = {lock_seconds}"
+                );
+                connection.run(&limits).await?;
+                // Without the strict mode, a value that doesn't fit is cut silently.
+                if access == Access::Write {
+                    connection.run("set session sql_mode = concat(@@sql_mode, ',STRICT_ALL_TABLES')").await?;
+                }
             }
-            _ => {}
+            Dialect::Sqlite => {}
         }
         Ok(connection)
+    }
+
+    fn lock_timeout(&self) -> Duration {
+        LOCK_TIMEOUT.min(self.statement_timeout / 2)
     }
 }
 

@@ -33,6 +33,8 @@ pub(super) fn fault(error: Error, what: &str) -> Fault {
         Error::Io(error) => return run(Class::Transient, &error.to_string()),
         Error::WorkerCrashed => return run(Class::Transient, "the connection was lost"),
         Error::Tls(error) => return run(Class::Config, &format!("TLS: {error}")),
+        // What a statement returned is not what it is asked for.
+        Error::ColumnDecode { source, .. } => return run(Class::Config, &source.to_string()),
         Error::Configuration(_) => return run(Class::Config, "the address or its options are wrong"),
         other => return run(Class::Answer, &other.to_string()),
     };
@@ -97,8 +99,8 @@ fn postgres(code: &str) -> Weight {
 /// By error number, then by SQLSTATE; MySQL and MariaDB give several data errors the SQLSTATE HY000.
 fn mysql(number: u16, sqlstate: &str) -> Weight {
     match number {
-        // Too many connections, shutdown, resource limits, lock wait, deadlock, interrupted, time limits, lost.
-        1040 | 1053 | 1077 | 1203 | 1205 | 1213 | 1226 | 1317 | 1969 | 2006 | 2013 | 3024 => {
+        // Too many connections, shutdown, resource limits, lock wait, deadlock, interrupted, killed, time limits, lost.
+        1040 | 1053 | 1077 | 1203 | 1205 | 1213 | 1226 | 1317 | 1927 | 1969 | 2006 | 2013 | 3024 => {
             Weight::Run(Class::Transient)
         }
         1044 | 1045 | 1698 => Weight::Run(Class::Auth),

@@ -1,5 +1,5 @@
-//! The ERP's end: SQL databases. [`SqlSource`] reads the rows of a job's query, [`SqlSink`] upserts what was pulled,
-//! one transaction a page. Three dialects, SQLite, PostgreSQL and MariaDB/MySQL, each through its own driver: a common
+//! The ERP's end: SQL databases. [`SqlSource`] reads the rows of a job's query, [`SqlSink`] upserts what was pulled or
+//! gives it to a statement of the integrator's own, one transaction a page. Three dialects, SQLite, PostgreSQL and MariaDB/MySQL, each through its own driver: a common
 //! denominator would lose types, and with them digits.
 //!
 //! Promises: the ERP is only ever read in a read-only session; a number keeps its digits both ways or its record is
@@ -8,16 +8,20 @@
 
 mod cell;
 mod check;
+mod create;
 mod database;
 mod failure;
+mod links;
 mod row;
 mod session;
 mod sink;
 mod source;
 mod spool;
+mod statement;
 mod table;
+mod upserts;
 
-pub use check::{check_read, check_write};
+pub use check::{check_connection, check_read, check_write};
 pub use database::Database;
 pub use sink::SqlSink;
 pub use source::SqlSource;

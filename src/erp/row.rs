@@ -81,6 +81,57 @@ pub(super) fn mysql(row: &MySqlRow) -> Row {
     })
 }
 
+/// The first column of a row that a prepared statement returned: PostgreSQL's binary protocol, in which only some types
+/// are read here.
+pub(super) fn returned_by_postgres(row: &PgRow) -> sqlx::Result<Option<String>> {
+    let value = row.try_get_raw(0)?;
+    if value.is_null() {
+        return Ok(None);
+    }
+    let kind = value.type_info().name().to_owned();
+    Ok(Some(match kind.as_str() {
+        "INT2" => row.try_get::<i16, _>(0)?.to_string(),
+        "INT4" => row.try_get::<i32, _>(0)?.to_string(),
+        "INT8" => row.try_get::<i64, _>(0)?.to_string(),
+        "UUID" => uuid(value.as_bytes().map_err(sqlx::Error::Decode)?),
+        "TEXT" | "VARCHAR" | "CHAR" | "NAME" => row.try_get_unchecked(0)?,
+        _ => {
+            let problem = format!("the statement returns an id of type {kind}; return it as text: `::text`");
+            return Err(sqlx::Error::ColumnDecode { index: "0".to_owned(), source: problem.into() });
+        }
+    }))
+}
+
+/// The same of MySQL or MariaDB, whose binary protocol has texts for all but numbers and times.
+pub(super) fn returned_by_mysql(row: &MySqlRow) -> sqlx::Result<Option<String>> {
+    let value = row.try_get_raw(0)?;
+    if value.is_null() {
+        return Ok(None);
+    }
+    let kind = value.type_info().name().to_owned();
+    Ok(Some(match kind.as_str() {
+        "BIGINT UNSIGNED" => row.try_get_unchecked::<u64, _>(0)?.to_string(),
+        name if name.contains("INT") => row.try_get_unchecked::<i64, _>(0)?.to_string(),
+        "CHAR" | "VARCHAR" | "TEXT" | "DECIMAL" => row.try_get_unchecked(0)?,
+        _ => {
+            let problem =
+                format!("the statement returns an id of type {kind}; return it as text: `cast(… as char)`");
+            return Err(sqlx::Error::ColumnDecode { index: "0".to_owned(), source: problem.into() });
+        }
+    }))
+}
+
+fn uuid(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(36);
+    for (at, byte) in bytes.iter().enumerate() {
+        if matches!(at, 4 | 6 | 8 | 10) {
+            text.push('-');
+        }
+        text.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0')));
+    }
+    text
+}
+
 fn each_column<R: sqlx::Row>(row: &R, value: impl Fn(usize) -> sqlx::Result<Option<Value>>) -> Row {
     let mut columns = Map::with_capacity(row.len());
     let mut problem = None;

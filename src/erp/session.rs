@@ -4,12 +4,14 @@
 use super::cell::Cell;
 use super::row::{self, Row};
 use crate::connection::Dialect;
+use crate::job::map::plain_text;
 use crate::transfer::{Class, Failure};
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt, TryStreamExt};
+use serde_json::Value;
 use sqlx::{
-    AssertSqlSafe, Column, Connection as _, Executor, MySqlConnection, PgConnection, Row as _, SqlSafeStr,
-    SqlStr, SqliteConnection, Statement,
+    AssertSqlSafe, Column, Connection as _, Either, Executor, MySqlConnection, PgConnection, Row as _,
+    SqlSafeStr, SqlStr, SqliteConnection, Statement, TypeInfo,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -86,6 +88,23 @@ impl Session {
     }
 }
 
+/// A statement with its values, for whichever driver the type of the connection it goes to says.
+macro_rules! bind_all {
+    ($sql:expr, $cells:expr) => {{
+        let mut query = sqlx::query(AssertSqlSafe(Arc::clone($sql)));
+        for cell in $cells {
+            query = match cell {
+                Cell::Null => query.bind(None::<&str>),
+                Cell::Integer(number) => query.bind(*number),
+                Cell::Float(number) => query.bind(*number),
+                Cell::Text(text) => query.bind(text.as_str()),
+                Cell::Bytes(bytes) => query.bind(bytes.as_slice()),
+            };
+        }
+        query
+    }};
+}
+
 impl Connection {
     pub(super) fn dialect(&self) -> Dialect {
         match self {
@@ -111,26 +130,42 @@ impl Connection {
         sql: &Arc<str>,
         cells: impl Iterator<Item = &Cell>,
     ) -> sqlx::Result<()> {
-        macro_rules! bind_all {
-            ($connection:expr) => {{
-                let mut query = sqlx::query(AssertSqlSafe(Arc::clone(sql)));
-                for cell in cells {
-                    query = match cell {
-                        Cell::Null => query.bind(None::<&str>),
-                        Cell::Integer(number) => query.bind(*number),
-                        Cell::Float(number) => query.bind(*number),
-                        Cell::Text(text) => query.bind(text.as_str()),
-                        Cell::Bytes(bytes) => query.bind(bytes.as_slice()),
-                    };
-                }
-                query.execute($connection).await.map(drop)
-            }};
-        }
         match self {
-            Self::Sqlite { connection, .. } => bind_all!(connection),
-            Self::Postgres(connection) => bind_all!(connection),
-            Self::Mysql(connection) => bind_all!(connection),
+            Self::Sqlite { connection, .. } => bind_all!(sql, cells).execute(connection).await.map(drop),
+            Self::Postgres(connection) => bind_all!(sql, cells).execute(connection).await.map(drop),
+            Self::Mysql(connection) => bind_all!(sql, cells).execute(connection).await.map(drop),
         }
+    }
+
+    /// Runs a prepared statement and gives what it returned first, as text: the first column of the first row.
+    ///
+    /// # Errors
+    /// [`sqlx::Error::ColumnDecode`] if that has a type that can't be taken for an id.
+    pub(super) async fn returned(&mut self, sql: &Arc<str>, cells: &[Cell]) -> sqlx::Result<Option<String>> {
+        match self {
+            Self::Sqlite { connection, .. } => {
+                let rows = bind_all!(sql, cells).fetch_all(connection).await?;
+                Ok(rows.first().and_then(|row| row::sqlite(row).columns.values().next().and_then(given)))
+            }
+            Self::Postgres(connection) => {
+                let rows = bind_all!(sql, cells).fetch_all(connection).await?;
+                rows.first().map_or(Ok(None), row::returned_by_postgres)
+            }
+            Self::Mysql(connection) => {
+                let rows = bind_all!(sql, cells).fetch_all(connection).await?;
+                rows.first().map_or(Ok(None), row::returned_by_mysql)
+            }
+        }
+    }
+
+    /// The names of the types that PostgreSQL expects of a statement's parameters; none from other databases.
+    pub(super) async fn parameter_types(&mut self, sql: &str) -> sqlx::Result<Vec<String>> {
+        let Self::Postgres(connection) = self else { return Ok(Vec::new()) };
+        let statement = connection.prepare(owned(sql)).await?;
+        Ok(match statement.parameters() {
+            Some(Either::Left(types)) => types.iter().map(|kind| kind.name().to_owned()).collect(),
+            _ => Vec::new(),
+        })
     }
 
     /// The rows of a question about the database itself, whose columns are all texts; NULL is the empty text.
@@ -158,21 +193,24 @@ impl Connection {
         }
     }
 
-    /// The names of a query's columns, without running it. More than one statement is an error where the server
+    /// The names of a query's columns and of their types, without running it; SQLite knows the types of a table's columns
+    /// only. More than one statement is an error where the server
     /// prepares statements itself.
-    pub(super) async fn columns(&mut self, sql: &str) -> sqlx::Result<Vec<String>> {
+    pub(super) async fn columns(&mut self, sql: &str) -> sqlx::Result<Vec<(String, String)>> {
         let sql = owned(sql);
-        let names = |names: &mut dyn Iterator<Item = &str>| names.map(str::to_owned).collect();
+        macro_rules! columns {
+            ($connection:expr) => {{
+                let statement = $connection.prepare(sql).await?;
+                let columns = statement.columns().iter();
+                columns
+                    .map(|column| (column.name().to_owned(), column.type_info().name().to_owned()))
+                    .collect()
+            }};
+        }
         Ok(match self {
-            Self::Sqlite { connection, .. } => {
-                names(&mut connection.prepare(sql).await?.columns().iter().map(Column::name))
-            }
-            Self::Postgres(connection) => {
-                names(&mut connection.prepare(sql).await?.columns().iter().map(Column::name))
-            }
-            Self::Mysql(connection) => {
-                names(&mut connection.prepare(sql).await?.columns().iter().map(Column::name))
-            }
+            Self::Sqlite { connection, .. } => columns!(connection),
+            Self::Postgres(connection) => columns!(connection),
+            Self::Mysql(connection) => columns!(connection),
         })
     }
 
@@ -211,6 +249,10 @@ impl Connection {
             }
         }
     }
+}
+
+fn given(value: &Value) -> Option<String> {
+    (!value.is_null()).then(|| plain_text(value))
 }
 
 fn owned(sql: &str) -> SqlStr {

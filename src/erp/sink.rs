@@ -1,59 +1,50 @@
-//! The table that pulled records go to. One batch is one transaction: it is committed whole, but for the records the
+//! What takes pulled records in the ERP: a table (`upserts`, and `create` where it is still missing), or a statement of
+//! the integrator's own (`statement`). One batch is one transaction: it is committed whole, but for the records the
 //! database refuses, which become rejects and cost their neighbours nothing. A lost connection, a lock or a time-out
 //! fails the batch, and nothing of it is committed.
-//!
-//! A field goes to the column of its name; fields without a column are left out, columns without a field are left as they
-//! are. Objects and arrays are written as JSON text. A column named `raw` gets the record whole, as it came. What is gone
-//! from the platform stays, is deleted, or has columns set, as the job says.
 
 use super::Database;
-use super::cell::{Cell, cell, raw_cell};
+use super::create;
 use super::database::Access;
 use super::failure::{Fault, failure, fault};
-use super::session::Session;
-use super::table::{Fit, Table};
-use crate::job::{OnGone, Write};
-use crate::transfer::{Batch, Failure, Record, Rejected, Settled, Sink, each_field, json};
+use super::links::{self, Performed};
+use super::session::{Connection, Session};
+use super::statement::{Call, Statement};
+use super::table::{Table, missing};
+use super::upserts::{Upsert, Upserts};
+use crate::crash;
+use crate::job::{Target, Write};
+use crate::transfer::{Batch, Failure, Record, Rejected, Settled, Sink, json};
+use crate::words::JobName;
 use futures_util::future::BoxFuture;
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-const NO_OBJECT: &str = "the row is not a JSON object";
+pub(super) const NO_OBJECT: &str = "the row is not a JSON object";
 
-/// A table that records are upserted into.
+/// A table or statement that takes records.
 pub struct SqlSink {
     database: Database,
+    job: JobName,
     write: Write,
     /// Found at the first batch; the session is missing after a failed one.
     plan: Option<Plan>,
     session: Option<Session>,
 }
 
-/// How records become statements, learnt from the table and remembered for the run.
-struct Plan {
-    table: Table,
-    /// The column that gets records whole.
-    raw: Option<usize>,
-    fields: HashMap<String, Option<(usize, Fit)>>,
-    statements: HashMap<Vec<usize>, Arc<Statements>>,
+/// How records are written, learnt from the database and remembered for the run.
+enum Plan {
+    Table(Box<Upserts>),
+    Statement(Statement),
 }
 
-/// One record's statement.
-struct Upsert {
-    statements: Arc<Statements>,
-    cells: Vec<Cell>,
+/// What is done for one record.
+enum Step {
+    Upsert(Upsert),
+    Call(Call),
 }
 
-/// A statement for one row, and what does the same for 2, 4, 8, … rows at once: a round trip to the database costs as
-/// much as the writing of several rows.
-struct Statements(Vec<Arc<str>>);
-
-/// Rows in one statement, and the parameters and bytes it may have, which all databases take.
-const ROWS: usize = 64;
-const PARAMETERS: usize = 10_000;
+/// The bytes of the records that one statement may write.
 const BYTES: usize = 256 << 10;
 
 /// Whether each record gets a savepoint of its own.
@@ -63,11 +54,18 @@ enum Savepoints {
     EachRecord,
 }
 
+/// What became of a transaction.
+struct Done {
+    rejected: Vec<Rejected>,
+    /// Whether a record was in the ERP already and left as it was.
+    left_alone: bool,
+}
+
 impl SqlSink {
-    /// The table `write` names.
+    /// What `write` names; ids are kept under the job's name.
     #[must_use]
-    pub fn new(database: Database, write: &Write) -> Self {
-        Self { database, write: write.clone(), plan: None, session: None }
+    pub fn new(database: Database, job: &JobName, write: &Write) -> Self {
+        Self { database, job: job.clone(), write: write.clone(), plan: None, session: None }
     }
 
     async fn write_batch(&mut self, batch: &Batch) -> Result<Settled, Failure> {
@@ -79,35 +77,105 @@ impl SqlSink {
             Some(session) => session,
             None => self.database.connect(Access::Write).await?,
         };
-        let plan = match &mut self.plan {
-            Some(plan) => plan,
-            None => self.plan.insert(Plan::new(Table::find(&mut session, &self.write).await?)),
-        };
         let mut settled = Settled::default();
-        let mut upserts = Vec::with_capacity(batch.records.len() + batch.gone.len());
-        for record in &batch.records {
-            match plan.upsert(record, &self.write)? {
-                Ok(upsert) => upserts.push((record, upsert)),
-                Err(reason) => settled.rejected.push(reject(record, reason)),
-            }
+        if self.plan.is_none() {
+            self.plan = self.make_plan(&mut session, &batch.records).await?;
         }
-        for record in &batch.gone {
-            match plan.removal(record, &self.write.on_gone) {
-                Ok(removal) => upserts.push((record, removal)),
-                Err(reason) => settled.rejected.push(reject(record, reason)),
+        let Some(plan) = &mut self.plan else {
+            // What has no table yet has nothing to be removed from; what can't be read can't make a table.
+            for record in &batch.records {
+                if let Err(reason) = fields(record, &self.write) {
+                    settled.rejected.push(reject(record, reason));
+                }
             }
-        }
-        let what = format!("table `{}` could not be written", self.write.table);
-        // Refusals are rare: only a batch that has one pays for savepoints.
-        let rejected = match transact(&mut session, &upserts, Savepoints::None, &what).await? {
-            Some(rejected) => rejected,
-            None => {
-                transact(&mut session, &upserts, Savepoints::EachRecord, &what).await?.unwrap_or_default()
-            }
+            self.session = Some(session);
+            return Ok(settled);
         };
-        settled.rejected.extend(rejected);
+        let mut steps = Vec::with_capacity(batch.records.len() + batch.gone.len());
+        for record in &batch.records {
+            let step = match plan {
+                Plan::Table(upserts) => upserts.upsert(record, self.write.map.as_ref())?.map(Step::Upsert),
+                Plan::Statement(statement) => fields(record, &self.write)
+                    .and_then(|fields| statement.call(self.job.as_str(), &fields))
+                    .map(Step::Call),
+            };
+            match step {
+                Ok(step) => steps.push((record, step)),
+                Err(reason) => settled.rejected.push(reject(record, reason)),
+            }
+        }
+        if let Plan::Table(upserts) = plan {
+            for record in &batch.gone {
+                match upserts.removal(record, &self.write.on_gone) {
+                    Ok(removal) => steps.push((record, Step::Upsert(removal))),
+                    Err(reason) => settled.rejected.push(reject(record, reason)),
+                }
+            }
+        }
+        let what = match &self.write.target {
+            Target::Table { name, .. } => format!("table `{name}` could not be written"),
+            Target::Statement { .. } => "the statement could not be run".to_owned(),
+        };
+        // Refusals are rare: only a batch that has one pays for savepoints.
+        let done = match transact(&mut session, &steps, Savepoints::None, &what).await? {
+            Some(done) => Some(done),
+            None => transact(&mut session, &steps, Savepoints::EachRecord, &what).await?,
+        };
+        if let Some(done) = done {
+            settled.rejected.extend(done.rejected);
+            self.tell(done.left_alone);
+        }
         self.session = Some(session);
         Ok(settled)
+    }
+
+    /// Looks at what takes the records. Nothing while there is no table, and no record yet to create it from.
+    async fn make_plan(&self, session: &mut Session, records: &[Record]) -> Result<Option<Plan>, Failure> {
+        match &self.write.target {
+            Target::Table { name, upsert_by, create } => {
+                let mut table = Table::find(session, name, upsert_by).await?;
+                if table.is_none() && *create {
+                    let rows: Vec<_> =
+                        records.iter().filter_map(|record| fields(record, &self.write).ok()).collect();
+                    if rows.is_empty() {
+                        return Ok(None);
+                    }
+                    create::table(session, name, upsert_by, &rows).await?;
+                    table = Table::find(session, name, upsert_by).await?;
+                }
+                let table = table.ok_or_else(|| missing(name))?;
+                Ok(Some(Plan::Table(Box::new(Upserts::new(table)))))
+            }
+            Target::Statement { text, key } => {
+                let statement = Statement::prepare(session, text, key).await?;
+                if statement.keeps_links {
+                    links::ensure(session).await?;
+                }
+                Ok(Some(Plan::Statement(statement)))
+            }
+        }
+    }
+
+    /// Says once what is not an error but may not be meant.
+    fn tell(&self, left_alone: bool) {
+        if let (Some(Plan::Table(upserts)), Target::Table { name, .. }) = (&self.plan, &self.write.target) {
+            let news = |field: &&str| self.database.says_first(format!("{name}.{field}"));
+            let mut fields: Vec<&str> = upserts.without_column().filter(news).collect();
+            if !fields.is_empty() {
+                fields.sort_unstable();
+                let fields = fields.join(", ");
+                tracing::info!(
+                    table = name,
+                    fields,
+                    "the table has no columns for these fields; they are left out"
+                );
+            }
+        }
+        if left_alone && self.database.says_first(format!("{} left alone", self.job)) {
+            tracing::info!(
+                "records that were created before are left as they are: the statement takes no `:cadenced_id`"
+            );
+        }
     }
 }
 
@@ -125,14 +193,24 @@ impl Sink for SqlSink {
     }
 }
 
-/// Writes the records in one transaction and gives the refused ones. Without savepoints, the first refusal undoes it all
-/// and gives nothing.
+/// The fields of a record as they are written.
+fn fields(record: &Record, write: &Write) -> Result<Map<String, Value>, String> {
+    let Ok(Value::Object(row)) = json(record.content.get()) else {
+        return Err(NO_OBJECT.to_owned());
+    };
+    match &write.map {
+        Some(map) => map.apply(&row).map_err(|error| error.to_string()),
+        None => Ok(row),
+    }
+}
+
+/// Does the steps in one transaction. Without savepoints, the first refusal undoes it all and gives nothing.
 async fn transact(
     session: &mut Session,
-    upserts: &[(&Record, Upsert)],
+    steps: &[(&Record, Step)],
     savepoints: Savepoints,
     what: &str,
-) -> Result<Option<Vec<Rejected>>, Failure> {
+) -> Result<Option<Done>, Failure> {
     let limit = session.statement_timeout();
     let connection = &mut session.connection;
     macro_rules! run {
@@ -141,20 +219,22 @@ async fn transact(
         };
     }
     run!(connection.begin_write_sql());
-    let mut rejected = Vec::new();
-    let mut left = upserts;
-    while let Some((record, upsert)) = left.first() {
-        let rows = if savepoints == Savepoints::None { rows_at_once(left) } else { 1 };
-        let (now, later) = left.split_at(rows);
+    let mut done = Done { rejected: Vec::new(), left_alone: false };
+    let mut left = steps;
+    while let Some((record, _)) = left.first() {
+        let (now, later) = left.split_at(if savepoints == Savepoints::None { rows_at_once(left) } else { 1 });
         left = later;
         if savepoints == Savepoints::EachRecord {
             run!("savepoint record");
         }
-        let cells = now.iter().flat_map(|(_, upsert)| &upsert.cells);
-        let written = Session::within(limit, connection.write(upsert.statements.of(rows), cells)).await?;
-        match (written.map_err(|error| fault(error, what)), savepoints) {
-            (Ok(()), Savepoints::None) => {}
-            (Ok(()), Savepoints::EachRecord) => run!("release savepoint record"),
+        let performed = Session::within(limit, perform(connection, now)).await?;
+        match (performed.map_err(|error| fault(error, what)), savepoints) {
+            (Ok(performed), savepoints) => {
+                done.left_alone |= performed == Performed::KnownAlready;
+                if savepoints == Savepoints::EachRecord {
+                    run!("release savepoint record");
+                }
+            }
             (Err(Fault::Run(failure)), _) => return Err(failure),
             (Err(Fault::Row(_)), Savepoints::None) => {
                 run!("rollback");
@@ -162,19 +242,21 @@ async fn transact(
             }
             (Err(Fault::Row(reason)), Savepoints::EachRecord) => {
                 run!("rollback to savepoint record");
-                rejected.push(reject(record, reason));
+                done.rejected.push(reject(record, reason));
             }
         }
     }
+    crash::point("pull-before-sink-commit").await;
     run!("commit");
-    Ok(Some(rejected))
+    Ok(Some(done))
 }
 
-/// How many of the next rows one statement can write: a power of two.
-fn rows_at_once(upserts: &[(&Record, Upsert)]) -> usize {
-    let Some((_, first)) = upserts.first() else { return 0 };
+/// How many of the next steps one statement can do: a power of two.
+fn rows_at_once(steps: &[(&Record, Step)]) -> usize {
+    let Some((_, Step::Upsert(first))) = steps.first() else { return 1 };
     let (mut alike, mut bytes) = (0_usize, 0);
-    for (record, upsert) in upserts.iter().take(first.statements.most_rows()) {
+    for (record, step) in steps.iter().take(first.statements.most_rows()) {
+        let Step::Upsert(upsert) = step else { break };
         bytes += record.content.get().len();
         if alike > 0 && (bytes > BYTES || !Arc::ptr_eq(&upsert.statements, &first.statements)) {
             break;
@@ -184,147 +266,21 @@ fn rows_at_once(upserts: &[(&Record, Upsert)]) -> usize {
     1 << alike.ilog2()
 }
 
-impl Statements {
-    fn most_rows(&self) -> usize {
-        1 << (self.0.len() - 1)
-    }
-
-    fn of(&self, rows: usize) -> &Arc<str> {
-        &self.0[rows.ilog2() as usize]
-    }
-}
-
-impl Plan {
-    fn new(table: Table) -> Self {
-        let raw = table.columns.iter().position(|column| column.name.eq_ignore_ascii_case("raw"));
-        Self { table, raw, fields: HashMap::new(), statements: HashMap::new() }
-    }
-
-    /// The record's statement, or why there can't be one for it.
-    fn upsert(&mut self, record: &Record, write: &Write) -> Result<Result<Upsert, String>, Failure> {
-        let (columns, cells) = match self.cells(record, write) {
-            Ok(cells) => cells,
-            Err(reason) => return Ok(Err(reason)),
-        };
-        let statements = match self.statements.get(&columns) {
-            Some(statements) => Arc::clone(statements),
-            None => {
-                let written: BTreeSet<usize> = columns.iter().copied().collect();
-                let sizes = (0..=ROWS.ilog2()).map(|power| 1 << power);
-                let sizes = sizes.take_while(|rows| *rows == 1 || rows * columns.len() <= PARAMETERS);
-                let statement = |rows| self.table.upsert(&written, rows).map(Arc::from);
-                let statements = Arc::new(Statements(sizes.map(statement).collect::<Result<_, _>>()?));
-                self.statements.insert(columns, Arc::clone(&statements));
-                statements
-            }
-        };
-        Ok(Ok(Upsert { statements, cells }))
-    }
-
-    /// The statement that removes the row of a record that is gone; its content are the columns of the key.
-    fn removal(&self, record: &Record, on_gone: &OnGone) -> Result<Upsert, String> {
-        let key: Map<String, Value> =
-            serde_json::from_str(record.content.get()).map_err(|error| error.to_string())?;
-        let set = match on_gone {
-            OnGone::Set(set) => set.clone(),
-            OnGone::Delete | OnGone::Ignore => Map::new(),
-        };
-        let cells = |fields: &Map<String, Value>| {
-            let cells = fields.iter().map(|(field, value)| {
-                let (i, _) = self
-                    .table
-                    .column_for(field)
-                    .ok_or_else(|| format!("table `{}` has no column `{field}`", self.table.name))?;
-                Ok((i, cell(self.table.dialect, self.table.columns[i].kind, value)?))
-            });
-            cells.collect::<Result<BTreeMap<usize, Cell>, String>>()
-        };
-        let (set, key) = (cells(&set)?, cells(&key)?);
-        let sql = self.table.removal(set.keys().copied(), key.keys().copied()).into();
-        Ok(Upsert {
-            statements: Arc::new(Statements(vec![sql])),
-            cells: set.into_values().chain(key.into_values()).collect(),
-        })
-    }
-
-    /// What goes into which columns.
-    fn cells(&mut self, record: &Record, write: &Write) -> Result<(Vec<usize>, Vec<Cell>), String> {
-        let no_object = |_| NO_OBJECT.to_owned();
-        let mut placed = Placed(vec![None; self.table.columns.len()]);
-        let mapped: Vec<(String, Value)>;
-        let mut row: Vec<(Cow<'_, str>, &RawValue)> = Vec::new();
-        match &write.map {
-            Some(map) => {
-                let Ok(Value::Object(row)) = json(record.content.get()) else {
-                    return Err(NO_OBJECT.to_owned());
-                };
-                mapped = map.apply(&row).map_err(|error| error.to_string())?.into_iter().collect();
-                for (field, value) in &mapped {
-                    placed.put(self.column_for(field), field, Given::Value(value));
+/// Does steps that one statement can do.
+async fn perform(connection: &mut Connection, steps: &[(&Record, Step)]) -> sqlx::Result<Performed> {
+    match steps {
+        [(_, Step::Call(call))] => links::perform(connection, call).await,
+        [(_, Step::Upsert(first)), ..] => {
+            let mut cells = Vec::with_capacity(steps.len() * first.cells.len());
+            for (_, step) in steps {
+                if let Step::Upsert(upsert) = step {
+                    cells.extend(&upsert.cells);
                 }
             }
-            None => {
-                each_field(record.content.get(), |field, value| row.push((field, value)))
-                    .map_err(no_object)?;
-                for (field, value) in &row {
-                    placed.put(self.column_for(field), field, Given::Raw(value));
-                }
-            }
+            let sql = first.statements.of(steps.len());
+            connection.write(sql, cells.into_iter()).await.map(|()| Performed::Ran)
         }
-        let (mut columns, mut cells) = (Vec::new(), Vec::new());
-        for (i, (column, given)) in self.table.columns.iter().zip(placed.0).enumerate() {
-            let dialect = self.table.dialect;
-            let cell = match given {
-                Some((_, _, Given::Value(value))) => cell(dialect, column.kind, value),
-                Some((_, _, Given::Raw(value))) => raw_cell(dialect, column.kind, value),
-                None if self.raw == Some(i) => cell(dialect, column.kind, &record.content.get().into()),
-                None => continue,
-            };
-            columns.push(i);
-            cells.push(cell.map_err(|reason| format!("column `{}`: {reason}", column.name))?);
-        }
-        let is_keyless = |key: &&usize| {
-            columns.binary_search(key).map_or(true, |place| cells.get(place) == Some(&Cell::Null))
-        };
-        match self.table.key.iter().find(is_keyless) {
-            Some(i) => {
-                Err(format!("the record has no value for the key column `{}`", self.table.columns[*i].name))
-            }
-            None => Ok((columns, cells)),
-        }
-    }
-
-    fn column_for(&mut self, field: &str) -> Option<(usize, Fit)> {
-        if let Some(known) = self.fields.get(field) {
-            return *known;
-        }
-        let found = self.table.column_for(field);
-        if found.is_none() {
-            tracing::debug!(table = self.table.name, field, "the table has no column for this field");
-        }
-        self.fields.insert(field.to_owned(), found);
-        found
-    }
-}
-
-/// A value for a column, as it came or after a map.
-#[derive(Clone, Copy)]
-enum Given<'v> {
-    Value(&'v Value),
-    Raw(&'v RawValue),
-}
-
-/// By column, the field that goes there and how well its name fits.
-struct Placed<'v>(Vec<Option<(Fit, &'v str, Given<'v>)>>);
-
-impl<'v> Placed<'v> {
-    /// Of several fields for one column, the one whose name fits best counts; of one that is there twice, the latter.
-    fn put(&mut self, column: Option<(usize, Fit)>, field: &'v str, given: Given<'v>) {
-        let Some((column, fit)) = column else { return };
-        let place = &mut self.0[column];
-        if place.is_none_or(|(placed, name, _)| fit < placed || name == field) {
-            *place = Some((fit, field, given));
-        }
+        _ => Ok(Performed::Ran),
     }
 }
 

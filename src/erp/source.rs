@@ -59,8 +59,11 @@ impl Query {
         Self { sql: read.sql.clone(), key: read.key.clone(), group_by, map }
     }
 
-    /// Opens a session and has the database prepare the query; gives its columns.
-    pub(super) async fn prepare(&self, database: &Database) -> Result<(Session, Vec<String>), Failure> {
+    /// Opens a session and has the database prepare the query; gives its columns with their types' names.
+    pub(super) async fn prepare(
+        &self,
+        database: &Database,
+    ) -> Result<(Session, Vec<(String, String)>), Failure> {
         let mut session = database.connect(Access::Read).await?;
         let limit = session.statement_timeout();
         let columns = Session::within(limit, session.connection.columns(&self.sql))
@@ -94,13 +97,14 @@ impl Query {
     }
 
     /// Refuses a query whose rows could not be told apart by what the job says.
-    fn check(&self, columns: &[String]) -> Result<(), Failure> {
+    fn check(&self, columns: &[(String, String)]) -> Result<(), Failure> {
+        let columns: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
         let config = |problem: String| Err(Failure::new(Class::Config, problem));
         let named = [("key", &self.key), ("group-by", &self.group_by)];
         for (setting, name) in
             named.iter().flat_map(|(setting, names)| names.iter().map(move |n| (setting, n)))
         {
-            if !columns.contains(name) {
+            if !columns.contains(&name.as_str()) {
                 let columns = columns.join(", ");
                 return config(format!(
                     "the query has no column `{name}`, which `{setting}` names; it has {columns}"

@@ -4,7 +4,6 @@ use super::cell::Kind;
 use super::failure::failure;
 use super::session::{Connection, Session};
 use crate::connection::Dialect;
-use crate::job::Write;
 use crate::transfer::{Class, Failure};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +25,8 @@ pub(super) struct Table {
 pub(super) struct Column {
     pub(super) name: String,
     pub(super) kind: Kind,
+    /// Its type's name.
+    pub(super) declared: String,
     /// How PostgreSQL makes the value of a text parameter, with `$` for it.
     cast: String,
 }
@@ -39,22 +40,27 @@ pub(super) enum Fit {
 }
 
 impl Table {
-    /// Looks the table up and makes sure that an upsert by the job's key is one.
-    pub(super) async fn find(session: &mut Session, write: &Write) -> Result<Self, Failure> {
+    /// Looks the table up and makes sure that an upsert by the job's key is one; nothing if there is no such table.
+    pub(super) async fn find(
+        session: &mut Session,
+        name: &str,
+        upsert_by: &[String],
+    ) -> Result<Option<Self>, Failure> {
         let limit = session.statement_timeout();
-        Session::within(limit, Self::look_up(&mut session.connection, write)).await?
+        Session::within(limit, Self::look_up(&mut session.connection, name, upsert_by)).await?
     }
 
-    async fn look_up(connection: &mut Connection, write: &Write) -> Result<Self, Failure> {
-        let name = write.table.clone();
+    async fn look_up(
+        connection: &mut Connection,
+        name: &str,
+        upsert_by: &[String],
+    ) -> Result<Option<Self>, Failure> {
+        let name = name.to_owned();
         let failed = |error| failure(error, &format!("table `{name}` can't be looked up"));
         let config = |problem: String| Failure::new(Class::Config, problem);
         let dialect = connection.dialect();
-        let (schema, bare) = name.split_once('.').unwrap_or(("", &name));
-        let quoted = match schema {
-            "" => quote(dialect, bare),
-            schema => format!("{}.{}", quote(dialect, schema), quote(dialect, bare)),
-        };
+        let (schema, bare) = split(&name);
+        let quoted = quote_table(dialect, &name);
         let (columns_sql, indexes_sql) = questions(dialect);
         let about: &[&str] = match dialect {
             Dialect::Sqlite => &[bare, if schema.is_empty() { "main" } else { schema }],
@@ -64,20 +70,29 @@ impl Table {
         let found = connection.ask(columns_sql, about).await.map_err(failed)?;
         let columns: Vec<Column> = found
             .into_iter()
-            .map(|row| match <[String; 3]>::try_from(row) {
-                Ok([name, kind, cast]) => Column { name, kind: self::kind(dialect, &kind), cast },
-                Err(_) => Column { name: String::new(), kind: Kind::Plain, cast: String::new() },
+            .map(|row| match <[String; 4]>::try_from(row) {
+                Ok([name, kind, cast, scale]) => Column {
+                    name,
+                    kind: self::kind(dialect, &kind, scale.parse().ok()),
+                    declared: kind,
+                    cast,
+                },
+                Err(_) => Column {
+                    name: String::new(),
+                    kind: Kind::Plain,
+                    declared: String::new(),
+                    cast: String::new(),
+                },
             })
             .collect();
         if columns.is_empty() {
-            return Err(config(format!("there is no table `{name}`")));
+            return Ok(None);
         }
         let position = |wanted: &str| {
             let fit = |i: &usize| fit(wanted, &columns[*i].name).filter(|fit| *fit < Fit::Words);
             (0..columns.len()).filter(|i| fit(i).is_some()).min_by_key(fit)
         };
-        let key: BTreeSet<usize> = write
-            .upsert_by
+        let key: BTreeSet<usize> = upsert_by
             .iter()
             .map(|wanted| {
                 position(wanted).ok_or_else(|| {
@@ -105,7 +120,7 @@ impl Table {
             )));
         }
         let others = indexes.into_iter().filter(|index| !index.is_superset(&key)).collect();
-        Ok(Self { dialect, quoted, name, columns, key, others })
+        Ok(Some(Self { dialect, quoted, name, columns, key, others }))
     }
 
     /// Where a field goes: the column of its name, else the one whose name differs in case only, else in case,
@@ -196,11 +211,17 @@ impl Table {
     }
 }
 
-/// What is asked for a table's columns (name, type, cast) and for its unique indexes (index, column).
+/// The failure where there is no such table and nobody said to create it.
+pub(super) fn missing(name: &str) -> Failure {
+    let problem = format!("there is no table `{name}`; create it, or let it be created with `create = true`");
+    Failure::new(Class::Config, problem)
+}
+
+/// What is asked for a table's columns (name, type, cast, digits after the point) and for its unique indexes (index, column).
 fn questions(dialect: Dialect) -> (&'static str, &'static str) {
     match dialect {
         Dialect::Sqlite => (
-            "select name, type, '' from pragma_table_xinfo(?1, ?2) where hidden = 0 order by cid",
+            "select name, type, '', '' from pragma_table_xinfo(?1, ?2) where hidden = 0 order by cid",
             "select '', name from pragma_table_xinfo(?1, ?2) where pk > 0
              union all
              select list.name, info.name from pragma_index_list(?1, ?2) as list, pragma_index_info(list.name, ?2) as info
@@ -212,11 +233,15 @@ fn questions(dialect: Dialect) -> (&'static str, &'static str) {
             "select a.attname::text, b.typname::text,
                     case when b.typname = 'bytea' then 'decode($, ''base64'')'
                          when b.typname = 'timestamp' then '$::timestamptz::timestamp'
-                         else '$::' || quote_ident(n.nspname) || '.' || quote_ident(b.typname) end
+                         else '$::' || quote_ident(n.nspname) || '.' || quote_ident(b.typname) end,
+                    -- Eleven bits with a sign.
+                    case when b.typname = 'numeric' and m.typmod >= 0
+                         then (((((m.typmod - 4) & 2047) # 1024) - 1024))::text end
              from pg_catalog.pg_attribute a
              join pg_catalog.pg_type t on t.oid = a.atttypid
              join pg_catalog.pg_type b on b.oid = case t.typtype when 'd' then t.typbasetype else t.oid end
              join pg_catalog.pg_namespace n on n.oid = b.typnamespace
+             cross join lateral (select case t.typtype when 'd' then t.typtypmod else a.atttypmod end) as m (typmod)
              where a.attrelid = to_regclass($1) and a.attnum > 0 and not a.attisdropped and a.attgenerated = ''
              order by a.attnum",
             "select i.indexrelid::text, a.attname::text
@@ -227,7 +252,7 @@ fn questions(dialect: Dialect) -> (&'static str, &'static str) {
                and i.indpred is null and i.indexprs is null",
         ),
         Dialect::Mysql => (
-            "select column_name, lower(data_type), '' from information_schema.columns
+            "select column_name, lower(data_type), '', cast(numeric_scale as char) from information_schema.columns
              where table_schema = coalesce(nullif(?, ''), database()) and table_name = ?
                and coalesce(generation_expression, '') = ''
              order by ordinal_position",
@@ -238,7 +263,9 @@ fn questions(dialect: Dialect) -> (&'static str, &'static str) {
     }
 }
 
-fn kind(dialect: Dialect, declared: &str) -> Kind {
+/// What a declared type means for what is bound to it; `scale` is how many digits it keeps after the point, if that is
+/// a property of the column.
+pub(super) fn kind(dialect: Dialect, declared: &str, scale: Option<i64>) -> Kind {
     let declared = declared.to_ascii_lowercase();
     match dialect {
         // The rules of column affinity, in their order: <https://www.sqlite.org/datatype3.html#determination_of_column_affinity>.
@@ -257,13 +284,21 @@ fn kind(dialect: Dialect, declared: &str) -> Kind {
             }
         }
         Dialect::Postgres => match declared.as_str() {
-            "int2" | "int4" | "int8" | "numeric" | "float4" | "float8" => Kind::Number,
+            "int2" | "int4" | "int8" => Kind::Scaled(0),
+            "numeric" => scale.map_or(Kind::Number, Kind::Scaled),
+            "float4" => Kind::Single,
+            "float8" => Kind::Double,
             "bytea" => Kind::Bytes,
             "json" | "jsonb" => Kind::Json,
             _ => Kind::Plain,
         },
         Dialect::Mysql => match declared.as_str() {
             "json" => Kind::Json,
+            "decimal" | "tinyint" | "smallint" | "mediumint" | "int" | "bigint" => {
+                Kind::Scaled(scale.unwrap_or(0))
+            }
+            "float" => Kind::Single,
+            "double" => Kind::Double,
             "datetime" | "timestamp" => Kind::Instant,
             "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => Kind::Bytes,
             _ => Kind::Plain,
@@ -282,7 +317,21 @@ fn fit(field: &str, column: &str) -> Option<Fit> {
     }
 }
 
-fn quote(dialect: Dialect, name: &str) -> String {
+/// The schema, empty where none is named, and the table's own name.
+fn split(name: &str) -> (&str, &str) {
+    name.split_once('.').unwrap_or(("", name))
+}
+
+/// A table's name as a statement takes it.
+pub(super) fn quote_table(dialect: Dialect, name: &str) -> String {
+    match split(name) {
+        ("", bare) => quote(dialect, bare),
+        (schema, bare) => format!("{}.{}", quote(dialect, schema), quote(dialect, bare)),
+    }
+}
+
+/// A name as a statement takes it.
+pub(super) fn quote(dialect: Dialect, name: &str) -> String {
     match dialect {
         Dialect::Mysql => format!("`{}`", name.replace('`', "``")),
         _ => format!("\"{}\"", name.replace('"', "\"\"")),
@@ -294,8 +343,12 @@ mod tests {
     use super::*;
 
     fn table(dialect: Dialect, others: Vec<BTreeSet<usize>>) -> Table {
-        let column =
-            |name: &str| Column { name: name.to_owned(), kind: Kind::Plain, cast: "$::text".to_owned() };
+        let column = |name: &str| Column {
+            name: name.to_owned(),
+            kind: Kind::Plain,
+            declared: "text".to_owned(),
+            cast: "$::text".to_owned(),
+        };
         Table {
             dialect,
             quoted: quote(dialect, "t"),

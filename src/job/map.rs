@@ -152,7 +152,7 @@ fn decimal(text: &str) -> Option<Number> {
 }
 
 /// A field of the row by its name, or by its path where no field has that very name.
-fn find<'a>(row: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+pub(crate) fn find<'a>(row: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
     row.get(name).or_else(|| {
         let mut steps = name.split('.');
         let first = row.get(steps.next()?)?;

@@ -6,7 +6,7 @@ pub mod pull;
 pub mod push;
 
 pub use map::{FieldMap, MapRule, ValueType};
-pub use pull::{Changed, Cursor, CursorFormat, OnGone, Pages, Pull, Since, Write};
+pub use pull::{Changed, Cursor, CursorFormat, OnGone, Pages, Pull, Since, Target, Write};
 pub use push::{Parent, Push, PushGone, Read, Results, Send, Verify};
 
 use crate::schedule::{Policy, Timetable};

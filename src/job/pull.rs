@@ -180,11 +180,9 @@ pub struct Each {
 pub struct Write {
     /// The ERP.
     pub to: ConnectionName,
-    /// The table.
-    pub table: String,
-    /// The columns that identify a row there.
-    pub upsert_by: Vec<String>,
-    /// How a row becomes columns; without one, each field goes to the column of its name.
+    /// What takes them there.
+    pub target: Target,
+    /// How a row becomes what is written; without one, each field goes over under its own name.
     pub map: Option<FieldMap>,
     /// What becomes of a row whose record is gone from the platform.
     pub on_gone: OnGone,
@@ -257,4 +255,36 @@ impl Pull {
     pub fn reads_all(&self) -> bool {
         self.since.is_none() || self.sweep.is_some()
     }
+}
+
+impl Write {
+    /// What identifies a row: the columns of a table, or the fields that a statement takes.
+    #[must_use]
+    pub fn key(&self) -> &[String] {
+        match &self.target {
+            Target::Table { upsert_by, .. } => upsert_by,
+            Target::Statement { key, .. } => key,
+        }
+    }
+}
+
+/// What takes pulled rows in the ERP.
+#[derive(Debug, Clone)]
+pub enum Target {
+    /// A table that rows are upserted into.
+    Table {
+        /// Its name, with its schema where it needs one.
+        name: String,
+        /// The columns that identify a row there.
+        upsert_by: Vec<String>,
+        /// Whether it is created from the first rows where it is missing.
+        create: bool,
+    },
+    /// A statement of the integrator's own, run once for each row.
+    Statement {
+        /// Its text, with `:field` where a field of the row goes.
+        text: String,
+        /// The fields that identify a row.
+        key: Vec<String>,
+    },
 }

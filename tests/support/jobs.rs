@@ -1,6 +1,6 @@
 //! Jobs for tests of when, not of what: their ends are never asked for.
 
-use cadenced::job::{Job, Pages, Pull, Trigger, Work, Write};
+use cadenced::job::{Job, Pages, Pull, Target, Trigger, Work, Write};
 use cadenced::schedule::{Policy, Timetable};
 use cadenced::words::{ConnectionName, FieldPath, JobName, Template};
 use chrono::{DateTime, Utc};
@@ -50,8 +50,7 @@ pub(crate) fn work() -> Work {
     let write = Write {
         on_gone: cadenced::job::OnGone::default(),
         to: ConnectionName::new("erp").unwrap(),
-        table: "rows".to_owned(),
-        upsert_by: Vec::new(),
+        target: Target::Table { name: "rows".to_owned(), upsert_by: Vec::new(), create: false },
         map: None,
     };
     Work::Pull(Box::new(pull), Box::new(write))

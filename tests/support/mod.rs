@@ -2,6 +2,7 @@
 //! ledger in memory for what needs no daemon.
 
 mod daemon;
+mod databases;
 pub(crate) mod jobs;
 pub(crate) mod ledger;
 mod program;
@@ -11,6 +12,7 @@ mod shelf;
 mod site;
 
 pub(crate) use daemon::{Daemon, Said};
+pub(crate) use databases::Erp;
 pub(crate) use program::{json, program, repository, signal, stderr};
 pub(crate) use service::Service;
 pub(crate) use shelf::{Mishap, Shelf};

@@ -159,3 +159,41 @@ fn paths_are_relative_to_the_file_they_stand_in() {
     let crate::connection::ConnectionKind::Sql(erp) = &erp.kind else { panic!("not SQL") };
     assert_eq!(secrecy::ExposeSecret::expose_secret(&erp.url), "sqlite:///srv/erp.db");
 }
+
+#[test]
+fn a_site_replaces_a_query_by_a_file_beside_its_own_schedule() {
+    let site = shipped_and_own("[job.stocks.read]\nsql-file = \"queries/stocks.sql\"\n")
+        .file("own/queries/stocks.sql", "-- Ours.\nselect sku from articles;\n");
+    let loaded = site.loaded();
+    let Work::Push(read, _) = &loaded.jobs[&job("stocks")].work else { panic!("not a push") };
+    assert_eq!(
+        (read.sql.as_str(), read.key.as_slice()),
+        ("-- Ours.\nselect sku from articles", ["sku".to_owned()].as_slice())
+    );
+}
+
+#[test]
+fn a_site_replaces_a_table_by_a_statement_and_the_other_way_round() {
+    let pull = "[job.orders]\npull = { from = \"one\", get = \"/orders\", key = [\"id\"] }\n";
+    let table = "write = { to = \"erp\", table = \"orders\", upsert-by = [\"id\"], create = true }\n";
+    let statement = "write = { to = \"erp\", statement = \"call save(:id)\", key = [\"id\"] }\n";
+    let target = |below: &str, above: &str| {
+        let site = Site::new(&format!("schedules = [\"shipped\", \"own\"]\n{CONNECTIONS}"))
+            .file("shipped/orders.toml", &format!("{pull}{below}"))
+            .file("own/orders.toml", &format!("[job.orders]\n{above}"));
+        let loaded = site.loaded();
+        let Work::Pull(_, write) = &loaded.jobs[&job("orders")].work else { panic!("not a pull") };
+        format!("{:?}", write.target)
+    };
+    let key = r#"["id"]"#;
+    assert_eq!(target(table, statement), format!(r#"Statement {{ text: "call save(:id)", key: {key} }}"#));
+    assert_eq!(
+        target(statement, table),
+        format!(r#"Table {{ name: "orders", upsert_by: {key}, create: true }}"#)
+    );
+    assert_eq!(
+        target(table, "write.table = \"other\"\n"),
+        format!(r#"Table {{ name: "other", upsert_by: {key}, create: true }}"#),
+        "what goes with a table stays"
+    );
+}

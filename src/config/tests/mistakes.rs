@@ -557,3 +557,42 @@ write = { to = "erp", table = "x", upsert-by = ["id"] }
     cadenced.toml:16:58: job.b.pull.since: no parameter says `{since}`: every run reads everything again
     ");
 }
+
+#[test]
+fn a_query_and_a_target_are_given_in_one_way() {
+    let site = Site::with_jobs(
+        r#"[job.a]
+read = { from = "erp", sql = "select 1", sql-file = "a.sql", key = ["sku"] }
+push = { to = "one", post = "/a" }
+[job.b]
+read = { from = "erp", sql-file = "nope.sql", key = ["sku"] }
+push = { to = "one", post = "/a" }
+[job.c]
+read = { from = "erp", sql-file = "empty.sql", key = ["sku"] }
+push = { to = "one", post = "/a" }
+[job.d]
+pull = { from = "one", get = "/x", key = ["id"] }
+write = { to = "erp", table = "x", create = true, on-gone = "delete", statement = "call x(:id)", key = ["id"] }
+[job.e]
+pull = { from = "one", get = "/x", key = ["id"] }
+write = { to = "erp", statement = "call x(:id)" }
+[job.f]
+pull = { from = "one", get = "/x", key = ["id"] }
+map = { number = "{id}" }
+write = { to = "erp", statment = "call x(:number)", upsert-by = ["number"] }
+"#,
+    )
+    .file("empty.sql", "\n");
+    insta::assert_snapshot!(site.mistakes(), @r"
+    cadenced.toml:12:53: job.a.read.sql-file: a read has one query, and `sql` gives another
+    cadenced.toml:15:35: job.b.read.sql-file: nope.sql can't be read: No such file or directory (os error 2)
+    cadenced.toml:18:35: job.c.read.sql-file: empty.sql is empty
+    cadenced.toml:22:31: job.d.write.table: belongs to a table, and `statement` says what is run instead
+    cadenced.toml:22:45: job.d.write.create: belongs to a table, and `statement` says what is run instead
+    cadenced.toml:22:61: job.d.write.on-gone: belongs to a table, and `statement` says what is run instead
+    cadenced.toml:25:1: job.e.write.key: is missing
+    cadenced.toml:29:1: job.f.write.table: is missing
+    cadenced.toml:29:23: job.f.write.statment: unknown key
+      help: did you mean `statement`?
+    ");
+}

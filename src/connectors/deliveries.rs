@@ -1,6 +1,7 @@
 //! What walks and feeds remember alike: per key the content last delivered, and what became of the records of the page
 //! at hand. All of a page goes to disk in one batch, after the ERP has committed the page.
 
+use super::seen::{SeenKeys, hash};
 use super::{ENTITY, state};
 use crate::job::{Pull, Write};
 use crate::rest::KEY_SEPARATOR;
@@ -10,7 +11,6 @@ use crate::words::JobName;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// Known keys looked at in one go.
 const SCAN: usize = 4_000;
@@ -27,13 +27,6 @@ pub(super) struct Deliveries {
     is_urgent: bool,
     /// Records that were gone when they were followed up.
     vanished: u64,
-}
-
-/// A key as eight bytes: a million of them are kept while a list is walked.
-pub(super) fn hash(key: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    key.hash(&mut hasher);
-    hasher.finish()
 }
 
 impl Deliveries {
@@ -139,9 +132,9 @@ impl Deliveries {
 
     /// Finds the keys that two proved walks of the whole list in a row did not see, and gives what the sink needs to
     /// remove them. `seen` are the keys that the walk just ended saw.
-    pub(super) async fn find_gone(&self, seen: &HashSet<u64>) -> Result<Vec<Record>, Failure> {
+    pub(super) async fn find_gone(&self, seen: &SeenKeys) -> Result<Vec<Record>, Failure> {
         let Some(columns) = &self.removes else { return Ok(Vec::new()) };
-        let is_seen = |key: &str| seen.contains(&hash(key));
+        let is_seen = |key: &str| seen.contains(hash(key));
         let (mut known, mut missing) = (0_u64, 0_u64);
         let mut place = Place::default();
         while let Some(page) = self.scan(&mut place).await? {

@@ -6,6 +6,7 @@ mod feed;
 mod preview;
 mod pull;
 mod push;
+mod seen;
 
 pub use preview::{Preview, PreviewCounts, PreviewedReject, PreviewedRequest};
 

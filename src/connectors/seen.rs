@@ -38,8 +38,8 @@ impl SeenKeys {
             return false;
         }
         if tags.len() == tags.capacity() {
-            // An eighth at a time: doubling would waste a third of what a million keys need.
-            tags.reserve_exact(tags.len() / 8 + 4);
+            // A sixteenth at a time: doubling would waste a third of what a million keys need.
+            tags.reserve_exact(tags.len() / 16 + 4);
         }
         tags.push(tag);
         true

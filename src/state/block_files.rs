@@ -52,6 +52,13 @@ pub(super) struct Moves {
     gone: Vec<u32>,
 }
 
+impl Moves {
+    /// Whether blocks were written.
+    pub(super) fn has_added(&self) -> bool {
+        !self.added.is_empty()
+    }
+}
+
 impl BlockFiles {
     /// The files of the database in `database`, whose directory is made if it is not there.
     pub(super) fn open(database: &Path) -> Result<Self, StateError> {
@@ -72,7 +79,7 @@ impl BlockFiles {
         let is_lost =
             |error: &std::io::Error| matches!(error.kind(), ErrorKind::NotFound | ErrorKind::UnexpectedEof);
         match read {
-            Err(error) if !is_lost(&error) => return Err(disk("read", &path)(error).into()),
+            Err(error) if !is_lost(&error) => Err(disk("read", &path)(error).into()),
             Ok(()) if term(key, &block) == sum => Ok(block),
             _ => Err(Fault::Value(format!("{} lacks a block, or has gone back", path.display()))),
         }

@@ -9,6 +9,7 @@ use super::block_files::BlockFiles;
 use super::draft::{Draft, Sum};
 use super::error::{Fault, Restore, StateError, panic_text};
 use super::keys;
+use crate::crash;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -160,6 +161,9 @@ impl Database {
     /// entries.
     pub(super) fn apply(&self, mut draft: Draft<'_>, sum: &mut Sum) -> Result<(), Fault> {
         let moves = self.blocks.take_in(&mut draft, &self.tree)?;
+        if moves.has_added() {
+            crash::point_blocking("after-blocks");
+        }
         let after = draft.sum_after(*sum)?;
         draft.put(keys::META_SUM.to_vec(), after.0.to_be_bytes().to_vec());
         self.tree.apply_batch(draft.into_batch())?;

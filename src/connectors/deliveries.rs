@@ -3,6 +3,7 @@
 
 use super::echo::Echoes;
 use super::missing::Known;
+use super::seen::{SeenKeys, hash};
 use super::{ENTITY, state};
 use crate::job::map::plain_text;
 use crate::job::{Pull, Write};
@@ -13,7 +14,6 @@ use crate::words::{FieldPath, JobName};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::collections::{HashMap, HashSet};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// Where the rows are kept whose follow-ups found something.
 pub(super) const WITNESSES: &str = "witnesses";
@@ -37,13 +37,6 @@ pub(super) struct Deliveries {
     echoes: Option<Echoes>,
     /// By key, what stands for the content last sent when a record of this page was looked at.
     sent: HashMap<String, u64>,
-}
-
-/// A key as eight bytes: a million of them are kept while a list is walked.
-pub(super) fn hash(key: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    key.hash(&mut hasher);
-    hasher.finish()
 }
 
 impl Deliveries {
@@ -215,9 +208,9 @@ impl Deliveries {
 
     /// Finds the keys that two proved walks of the whole list in a row did not see, and gives what the sink needs to
     /// remove them. `seen` are the keys that the walk just ended saw.
-    pub(super) async fn find_gone(&self, seen: &HashSet<u64>) -> Result<Vec<Record>, Failure> {
+    pub(super) async fn find_gone(&self, seen: &SeenKeys) -> Result<Vec<Record>, Failure> {
         let Some(columns) = &self.removes else { return Ok(Vec::new()) };
-        let is_seen = |key: &str| seen.contains(&hash(key));
+        let is_seen = |key: &str| seen.contains(hash(key));
         if self.known().missing(is_seen, self.max_gone).await? == 0 {
             return Ok(Vec::new());
         }

@@ -12,6 +12,7 @@ mod preview;
 mod pull;
 mod push;
 mod retried;
+mod seen;
 mod since;
 
 pub use check::check;

@@ -4,7 +4,8 @@
 //!
 //! Which keys a pass has seen is kept in memory alone: a pass that was resumed after a crash can't be clean anyway.
 
-use super::deliveries::{Deliveries, hash};
+use super::deliveries::Deliveries;
+use super::seen::{SeenKeys, hash};
 use super::{ENTITY, Marker, state};
 use crate::crash;
 use crate::job::{Changed, Cursor, Pull};
@@ -15,7 +16,7 @@ use crate::watermark::{CursorFormat, Mark, Next, PageFacts, RowFact, Walk, WalkR
 use chrono::{DateTime, Utc};
 use futures_util::future::BoxFuture;
 use serde::{Deserialize, Serialize};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A walk that has not come to its end.
@@ -63,7 +64,7 @@ pub(super) struct PullCheckpoint {
     /// The rows of the page at hand.
     rows: Vec<RowFact>,
     /// The keys of the current pass.
-    keys: HashSet<u64>,
+    keys: SeenKeys,
     pass: u32,
     stuck: bool,
     seen: Seen,
@@ -78,7 +79,7 @@ impl PullCheckpoint {
         rules: WalkRules,
         scope: Scope,
     ) -> Self {
-        let (rows, keys, seen) = (Vec::new(), HashSet::new(), Seen::default());
+        let (rows, keys, seen) = (Vec::new(), SeenKeys::default(), Seen::default());
         let (pass, stuck, note) = (0, false, None);
         Self { deliveries, pull, walk, rules, scope, rows, keys, pass, stuck, seen, note }
     }
@@ -92,7 +93,7 @@ impl PullCheckpoint {
         let pass = self.walk.with(|walk| walk.pass());
         if self.pass != pass {
             self.pass = pass;
-            self.keys.clear();
+            self.keys = SeenKeys::default();
         }
         self.rows.extend(chunk.records.iter().map(|record| RowFact {
             cursor: record.cursor,

@@ -14,8 +14,7 @@ const HAS_WALK: u8 = 8;
 const HAS_GROUP: u8 = 16;
 const IS_FORGOTTEN: u8 = 32;
 
-/// A block is full after this many bytes. sled keeps up to 16 neighbours in one message of its log, and puts messages
-/// of more than 128 KiB into files of their own.
+/// A block is full after this many bytes: all of them are read for one key.
 const FULL: usize = 6 << 10;
 
 /// A key in a block. Its bytes are taken apart only where they are asked for.

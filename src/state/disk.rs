@@ -5,9 +5,11 @@
 //! so the file may lag behind the store and never leads it: a kill between the two leaves an innocent store, and a
 //! store that is behind the file has lost what was once safe.
 
+use super::block_files::BlockFiles;
 use super::draft::{Draft, Sum};
 use super::error::{Fault, Restore, StateError, panic_text};
 use super::keys;
+use crate::crash;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -131,6 +133,7 @@ impl Directory {
 #[derive(Debug)]
 pub(super) struct Database {
     pub(super) tree: sled::Db,
+    pub(super) blocks: BlockFiles,
     path: PathBuf,
     file: File,
 }
@@ -143,21 +146,28 @@ impl Database {
         let tree = open_sled(directory, path)?;
         let file_path = path.join("db");
         let file = File::open(&file_path).map_err(disk("open", &file_path))?;
+        let blocks = BlockFiles::open(path)?;
         // The names of new files must last as well as their contents.
         sync_dir(path)?;
         sync_dir(directory.path())?;
-        Ok(Self { tree, path: path.to_owned(), file })
+        Ok(Self { tree, blocks, path: path.to_owned(), file })
     }
 
-    /// Writes a draft in one piece, and with it the sum of all entries; not yet durably.
+    /// Writes a draft in one piece, and with it the sum of all entries; not yet durably. Of the blocks in it, sled gets
+    /// the addresses.
     ///
     /// Reading the old values first serves sled as well: it frees what earlier batches replaced in small steps as
     /// calls come in. With batches of 10,000 and few calls between them its memory grew to 5 GB over a million
     /// entries.
     pub(super) fn apply(&self, mut draft: Draft<'_>, sum: &mut Sum) -> Result<(), Fault> {
+        let moves = self.blocks.take_in(&mut draft, &self.tree)?;
+        if moves.has_added() {
+            crash::point_blocking("after-blocks");
+        }
         let after = draft.sum_after(*sum)?;
         draft.put(keys::META_SUM.to_vec(), after.0.to_be_bytes().to_vec());
         self.tree.apply_batch(draft.into_batch())?;
+        self.blocks.moved(moves);
         *sum = after;
         Ok(())
     }
@@ -174,8 +184,12 @@ impl Database {
             } else {
                 sum.add(&key, &value);
             }
+            if key.first() == Some(&keys::DELIVERED) {
+                self.blocks.count(&key, &value)?;
+            }
         }
         if sum == written {
+            self.blocks.remove_uncounted()?;
             Ok(sum)
         } else {
             Err(Fault::Value(
@@ -189,7 +203,7 @@ impl Database {
         self.tree.flush()?;
         self.file.sync_data().map_err(disk("sync", &self.path))?;
         self.sync_blobs(synced_blobs).map_err(disk("sync", &self.path.join("blobs")))?;
-        Ok(())
+        self.blocks.remove_empty()
     }
 
     /// sled puts what is too large for its log into files of their own and never syncs them.

@@ -57,6 +57,12 @@ impl<'a> Draft<'a> {
         }
     }
 
+    /// The changes of keys that begin with this byte, in the order of the keys.
+    pub(super) fn of_kind(&mut self, kind: u8) -> impl Iterator<Item = (&[u8], &mut Option<Vec<u8>>)> {
+        let changes = self.writes.range_mut(vec![kind]..vec![kind + 1]);
+        changes.map(|(key, value)| (key.as_slice(), value))
+    }
+
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {
         match self.writes.get(key) {
             Some(written) => Ok(written.clone()),
@@ -115,7 +121,7 @@ impl Sum {
 }
 
 /// The first 8 bytes of the entry's SHA-256.
-fn term(key: &[u8], value: &[u8]) -> u64 {
+pub(super) fn term(key: &[u8], value: &[u8]) -> u64 {
     let mut hash = Sha256::new();
     hash.update((key.len() as u64).to_be_bytes());
     hash.update(key);

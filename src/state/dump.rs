@@ -123,6 +123,8 @@ impl Inner {
             }
             let (json, bytes) = if keys::is_json(&key) {
                 (Some(from_json(&key, &value)?), None)
+            } else if key.first() == Some(&keys::DELIVERED) {
+                (None, Some(BASE64_STANDARD.encode(self.database.blocks.read(&key, &value)?)))
             } else {
                 (None, Some(BASE64_STANDARD.encode(&value)))
             };

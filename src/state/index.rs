@@ -100,8 +100,8 @@ impl Index {
         let (place, tag) = spread(key);
         let slots = &mut self.places[place];
         if slots.len() == slots.capacity() {
-            // An eighth at a time: doubling would waste a third of what a million keys need.
-            slots.reserve_exact(slots.len() / 8 + 4);
+            // A sixteenth at a time: doubling would waste a third of what a million keys need.
+            slots.reserve_exact(slots.len() / 16 + 4);
         }
         slots.push(Slot(tag, number.to_be_bytes()));
         self.keys += 1;

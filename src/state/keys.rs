@@ -145,6 +145,9 @@ pub(super) fn entity_of(key: &[u8]) -> Result<(JobName, String, &[u8]), Fault> {
     Ok((job, text(entity)?, rest))
 }
 
+/// What a block's key ends in: its number.
+pub(super) const BLOCK_NUMBER_BYTES: usize = 4;
+
 /// The number of a block: `d job 00 length entity number`.
 pub(super) fn block_number(key: &[u8]) -> Result<u32, Fault> {
     let number = entity_of(key)?.2.try_into();

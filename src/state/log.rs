@@ -78,8 +78,9 @@ impl<'a> Log<'a> {
         let mut pending = inner.pending()?.below(&prefix);
         let mut log = Self { inner, prefix, index: Index::default() };
         for entry in inner.database.tree.scan_prefix(&log.prefix) {
-            let (key, block) = entry?;
+            let (key, address) = entry?;
             pending.remove(&*key);
+            let block = inner.database.blocks.read(&key, &address)?;
             log.index.add(keys::block_number(&key)?, &block)?;
         }
         for (key, block) in pending {
@@ -95,13 +96,16 @@ impl<'a> Log<'a> {
         key
     }
 
-    fn block(&self, number: u32) -> Result<sled::IVec, Fault> {
+    fn block(&self, number: u32) -> Result<Vec<u8>, Fault> {
         let key = self.key(number);
         if let Some(Some(block)) = self.inner.pending()?.get(&key) {
-            return Ok(block.as_slice().into());
+            return Ok(block.clone());
         }
-        let block = self.inner.database.tree.get(&key)?;
-        block.ok_or_else(|| Fault::Value(format!("the block {} is missing", key.escape_ascii())))
+        let database = &self.inner.database;
+        let address = database.tree.get(&key)?;
+        let address =
+            address.ok_or_else(|| Fault::Value(format!("the block {} is missing", key.escape_ascii())))?;
+        database.blocks.read(&key, &address)
     }
 
     /// What is known of each of these keys, in their order.
@@ -110,7 +114,7 @@ impl<'a> Log<'a> {
         keys: impl IntoIterator<Item = &'k str>,
     ) -> Result<Vec<Option<Delivered>>, Fault> {
         // Keys that came together are asked for together: most of a page lies in a block or two.
-        let mut blocks: HashMap<u32, sled::IVec> = HashMap::new();
+        let mut blocks: HashMap<u32, Vec<u8>> = HashMap::new();
         let mut known = Vec::new();
         for key in keys {
             let Some(number) = self.index.block_of(key) else {

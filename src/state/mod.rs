@@ -10,6 +10,7 @@
 //! Calls run to their end once begun, even if the caller stops waiting for them. The layout of the directory and its
 //! keys is described in `state/README.md`.
 
+mod block_files;
 mod blocks;
 mod claimed;
 mod coordinator;

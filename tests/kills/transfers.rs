@@ -38,7 +38,8 @@ impl Moment {
     fn kills(self) -> usize {
         match self {
             Self::Named(
-                "pull-after-doubt" | "pull-after-settle" | "push-after-doubt" | "push-after-settle",
+                "pull-after-doubt" | "pull-after-settle" | "push-after-doubt" | "push-after-settle"
+                | "after-blocks",
             )
             | Self::Anywhere => kills_at_each() / 2,
             Self::Named(_) | Self::BeforeAnswer => kills_at_each(),
@@ -60,6 +61,7 @@ const PULL: &[Moment] = &[
     Moment::Named("pull-after-read"),
     Moment::Named("pull-after-doubt"),
     Moment::Named("pull-after-sink-commit"),
+    Moment::Named("after-blocks"),
     Moment::Named("pull-after-settle"),
     Moment::Named("pull-before-watermark"),
     Moment::Named("pull-after-watermark"),

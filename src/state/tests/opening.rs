@@ -128,24 +128,70 @@ async fn a_truncated_or_garbled_database_is_a_clear_error() {
         end_a_slot(&store, i64::try_from(walk).unwrap()).await;
     }
     drop(store);
-    let length = fs::metadata(original.dir.path().join("db/db")).unwrap().len();
-    for part in [0, 1, 30, 50, 70, 90, 99] {
-        for garble in [false, true] {
-            let copy = Scratch::new();
-            copy_dir(original.dir.path(), copy.dir.path());
-            let path = copy.dir.path().join("db/db");
-            let at = length * part / 100;
-            let what = format!("{} at {part}%", if garble { "garbled" } else { "truncated" });
-            if garble {
-                let mut bytes = fs::read(&path).unwrap();
-                let at = usize::try_from(at).unwrap();
-                let end = (at + 4096).min(bytes.len());
-                bytes[at..end].fill(0x5a);
-                fs::write(&path, bytes).unwrap();
-            } else {
-                fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(at).unwrap();
+    let first_blocks = format!("db/blocks/{:08}", 1);
+    for file in ["db/db", &first_blocks] {
+        let length = fs::metadata(original.dir.path().join(file)).unwrap().len();
+        for part in [0, 1, 30, 50, 70, 90, 99] {
+            for garble in [false, true] {
+                let copy = Scratch::new();
+                copy_dir(original.dir.path(), copy.dir.path());
+                let path = copy.dir.path().join(file);
+                let at = length * part / 100;
+                let what = format!("{file} {} at {part}%", if garble { "garbled" } else { "truncated" });
+                if garble {
+                    let mut bytes = fs::read(&path).unwrap();
+                    let at = usize::try_from(at).unwrap();
+                    let end = (at + 4096).min(bytes.len());
+                    bytes[at..end].fill(0x5a);
+                    fs::write(&path, bytes).unwrap();
+                } else {
+                    fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(at).unwrap();
+                }
+                refuses_or_has_everything(&copy, &what).await;
             }
-            refuses_or_has_everything(&copy, &what).await;
         }
     }
+}
+
+#[tokio::test]
+async fn blocks_that_went_back_or_are_gone_are_a_clear_error_and_those_nothing_refers_to_are_removed() {
+    let scratch = Scratch::new();
+    let blocks = scratch.dir.path().join("db/blocks");
+    let (first, stray) = (blocks.join("00000001"), blocks.join("00000007"));
+    let store = scratch.open();
+    let deliver = async |store: &Store, key: &str| {
+        let entry = Delivered { digest: None, cursor: None, walk: 1, absent: false, group: None };
+        let entries = vec![(key.to_owned(), entry)];
+        let settlement = Settlement { entries, ..Settlement::default() };
+        store.settle(&job(), "", RunId(1), settlement).await.unwrap();
+    };
+    deliver(&store, "a").await;
+    drop(store);
+    let older = fs::read(&first).unwrap();
+    fs::write(&stray, b"left by a kill").unwrap();
+    let store = scratch.open();
+    assert!(!stray.exists());
+    deliver(&store, "b").await;
+    drop(store);
+    let whole = fs::read(&first).unwrap();
+    assert!(whole.starts_with(&older) && whole.len() > older.len());
+    fs::write(&first, &older).unwrap();
+    let refused = scratch.try_open().unwrap_err().to_string();
+    assert!(refused.contains("00000001 lacks a block, or has gone back"), "{refused}");
+    fs::remove_file(&first).unwrap();
+    let refused = scratch.try_open().unwrap_err();
+    assert!(matches!(refused, StateError::Damaged { .. }), "{refused}");
+    // What a write that failed has left at the end is passed over.
+    fs::write(&first, [whole, b"half a blo".to_vec()].concat()).unwrap();
+    let store = scratch.open();
+    deliver(&store, "c").await;
+    drop(store);
+    let store = scratch.open();
+    let known = store.scan(&job(), "", &mut Place::default(), 10).await.unwrap();
+    assert_eq!(known.iter().map(|(key, _)| key.as_str()).collect::<Vec<_>>(), ["a", "b", "c"]);
+    store.prune_delivered(&job(), "", Forget::All).await.unwrap();
+    assert!(!first.exists(), "a file without a block stays");
+    deliver(&store, "d").await;
+    drop(store);
+    assert_eq!(scratch.open().scan(&job(), "", &mut Place::default(), 10).await.unwrap().len(), 1);
 }

@@ -153,6 +153,7 @@ map = {{ id = "{{sku}}", sku = "{{sku}}", quantity = {{ field = "quantity", type
 [job.{name}.push]
 to = "one"
 post = "/api/v1/stock/integrations/auth-required/warehouses/{{warehouse}}/stocks/incremental"
+idempotent = true
 group-by = ["warehouse"]
 body = {{ stocks = "$records" }}
 "#

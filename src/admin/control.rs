@@ -31,8 +31,8 @@ pub trait Control: Send + Sync + 'static {
     fn slots(&self, job: JobName, date: Option<NaiveDate>) -> BoxFuture<'_, Answer<Vec<SlotRow>>>;
     /// Starts a run now. With [`Wait::Yes`] it answers when the run has ended.
     fn trigger(&self, job: JobName, again: Again, wait: Wait) -> BoxFuture<'_, Answer<Triggered>>;
-    /// What a run of the job would do now. Sends nothing and writes nothing.
-    fn dry_run(&self, job: JobName) -> BoxFuture<'_, Answer<Preview>>;
+    /// What a run of the job would do now, or, with `rows`, what becomes of that many rows of its source. Writes nothing.
+    fn dry_run(&self, job: JobName, rows: Option<usize>) -> BoxFuture<'_, Answer<Preview>>;
     /// Keeps a job from being started until it is resumed; survives a restart.
     fn pause(&self, job: JobName, reason: Option<String>) -> BoxFuture<'_, Answer<()>>;
     /// Takes a pause back.

@@ -1,4 +1,4 @@
-//! The ends of a job but for `pull`, which has a file of its own: `write`, `read` and `push`, with the `map` between.
+//! The ends of a job but for `pull`, which has a file of its own: `write`, `read` and `push`, what stands between them is in `map`.
 
 use super::connections;
 use super::diagnostic::did_you_mean;
@@ -7,8 +7,8 @@ use super::layers::METHOD_KEYS;
 use super::reader::Table;
 use super::units::{self, Wrong};
 use crate::job::push::Method;
-use crate::job::{FieldMap, MapRule, OnGone, Push, Read, ValueType, Write};
-use crate::words::{ConnectionName, FieldPath, Template};
+use crate::job::{FieldMap, OnGone, Push, Read, Shaping, Write};
+use crate::words::{ConnectionName, Template};
 use serde_json::Number;
 
 /// The `[connection]` tables, for the jobs that name them.
@@ -63,16 +63,12 @@ pub(super) fn unfillable(node: &Node, name: &str) -> Wrong {
 }
 
 /// Where pulled rows go.
-pub(super) fn write(
-    table: &Table<'_>,
-    connections: &Connections<'_>,
-    map: Option<FieldMap>,
-) -> Option<Write> {
+pub(super) fn write(table: &Table<'_>, connections: &Connections<'_>, shaping: Shaping) -> Option<Write> {
     let to = table.require("to", |node| connections.named(node, Kind::Sql));
     let name = table.require("table", units::words);
     let upsert_by = table.some("upsert-by", |node| {
         let column = units::words(node)?;
-        match &map {
+        match &shaping.map {
             Some(FieldMap(fields)) if !fields.iter().any(|(field, _)| *field == column) => {
                 let help = did_you_mean(&column, fields.iter().map(|(field, _)| field.as_str()));
                 Err(Wrong::new(format!("`map` makes no column `{column}`")).help(help))
@@ -99,7 +95,7 @@ pub(super) fn write(
     });
     table.finish();
     let on_gone = on_gone.unwrap_or_default();
-    Some(Write { to: to?, table: name?, upsert_by: upsert_by?, map, on_gone })
+    Some(Write { to: to?, table: name?, upsert_by: upsert_by?, shaping, on_gone })
 }
 
 /// Which rows are read from the ERP.
@@ -117,7 +113,7 @@ pub(super) fn push(
     table: &Table<'_>,
     connections: &Connections<'_>,
     key: Option<&[String]>,
-    map: Option<FieldMap>,
+    shaping: Shaping,
 ) -> Option<Push> {
     let to = table.require("to", |node| connections.named(node, Kind::Rest));
     let in_key = |column: &str, problem: String| match key {
@@ -145,7 +141,7 @@ pub(super) fn push(
     };
     table.finish();
     let (method, path) = request?;
-    Some(Push { to: to?, method, path, group_by, batch_records: batch.unwrap_or(1_000), body, map })
+    Some(Push { to: to?, method, path, group_by, batch_records: batch.unwrap_or(1_000), body, shaping })
 }
 
 fn request(table: &Table<'_>, group_by: &[String]) -> Option<(Method, Template)> {
@@ -211,7 +207,8 @@ fn body(
     json
 }
 
-fn json(node: &Node, seen: &mut dyn FnMut(&Node, &str)) -> serde_json::Value {
+/// A value as JSON, digit for digit; `seen` is told of each text.
+pub(super) fn json(node: &Node, seen: &mut dyn FnMut(&Node, &str)) -> serde_json::Value {
     match &node.value {
         Value::Text(text) => {
             seen(node, text);
@@ -226,35 +223,4 @@ fn json(node: &Node, seen: &mut dyn FnMut(&Node, &str)) -> serde_json::Value {
         Value::Array(list) => list.iter().map(|node| json(node, seen)).collect(),
         Value::Table(entries) => entries.iter().map(|(key, node)| (key.clone(), json(node, seen))).collect(),
     }
-}
-
-/// How a row of one side becomes a record of the other.
-pub(super) fn map(table: &Table<'_>) -> Option<FieldMap> {
-    let fields = table.entries("map", |table, name, node| match &node.value {
-        Value::Text(text) if text == "$record" => Ok(MapRule::Record),
-        Value::Text(_) => units::template(node).map(MapRule::Template),
-        Value::Table(_) => {
-            let rule = table.below(name, node).and_then(|rule| field_rule(&rule));
-            // What is wrong inside has been reported where it stands.
-            Ok(rule.unwrap_or(MapRule::Record))
-        }
-        _ => Ok(MapRule::Constant(json(node, &mut |_, _| {}))),
-    });
-    fields.map(FieldMap)
-}
-
-fn field_rule(table: &Table<'_>) -> Option<MapRule> {
-    let types = [
-        ("text", ValueType::Text),
-        ("decimal", ValueType::Decimal),
-        ("integer", ValueType::Integer),
-        ("bool", ValueType::Bool),
-    ];
-    let field = table.require("field", |node| match units::field_path(node)? {
-        path if path == FieldPath::default() => Err(Wrong::new("must not be empty")),
-        path => Ok(path),
-    });
-    let value_type = table.require("type", |node| units::one_of(node, &types));
-    table.finish();
-    Some(MapRule::Field { field: field?, value_type: value_type? })
 }

@@ -6,13 +6,14 @@ mod feed;
 mod preview;
 mod pull;
 mod push;
+mod trial;
 
-pub use preview::{Preview, PreviewCounts, PreviewedReject, PreviewedRequest};
+pub use preview::{Preview, PreviewCounts, PreviewedReject, PreviewedRequest, Tried};
 
 use crate::clock::SharedClock;
 use crate::connection::{Connection, ConnectionKind};
-use crate::erp::{Database, SqlSink, SqlSource};
-use crate::job::{Cursor, CursorFormat, Job, Pull, Work, Write};
+use crate::erp::{Database, Mapper, SqlSink, SqlSource};
+use crate::job::{Cursor, CursorFormat, Job, Pull, Shaping, Work, Write};
 use crate::rest::{Client, PullSource, Reader, RestSink, SharedWalk, Watch, waiting_row, walk_rules};
 use crate::retry::Backoff;
 use crate::state::{Coordinator as _, Store, Token, Watermark};
@@ -133,7 +134,8 @@ impl Connectors {
             Work::Pull(pull, write) => self.pull(job, pull, write, token, None).await,
             Work::Push(read, push) => {
                 let database = self.database(&read.from)?;
-                let source = SqlSource::new(database, read, push.map.clone(), push.group_by.clone());
+                let source =
+                    SqlSource::new(database, read, self.mapper(&push.shaping)?, push.group_by.clone());
                 let sink = RestSink::new(self.client(&push.to)?, push);
                 let checkpoint = PushCheckpoint::new(self.store.clone(), token.clone(), read, push);
                 Ok(Ends { source: Box::new(source), sink: Box::new(sink), checkpoint: Box::new(checkpoint) })
@@ -164,7 +166,7 @@ impl Connectors {
         backfill: Option<Backfill>,
     ) -> Result<Ends, Failure> {
         let client = self.client(&pull.from)?;
-        let sink = SqlSink::new(self.database(&write.to)?, write);
+        let sink = SqlSink::new(self.database(&write.to)?, write, self.mapper(&write.shaping)?);
         let deliveries = Deliveries::new(self.store.clone(), token.clone(), pull, write);
         let pull = Arc::new(pull.clone());
         let (reader, scope) = self.reader(job, &pull, backfill.as_ref()).await?;
@@ -271,6 +273,11 @@ impl Connectors {
     fn turns(&self, job: &JobName) -> Turns {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(turns.entry(job.clone()).or_default())
+    }
+
+    fn mapper(&self, shaping: &Shaping) -> Result<Mapper, Failure> {
+        let databases = shaping.lookups.iter().map(|lookup| self.database(&lookup.from));
+        Ok(Mapper::new(shaping, databases.collect::<Result<_, _>>()?))
     }
 
     fn client(&self, name: &ConnectionName) -> Result<Arc<Client>, Failure> {

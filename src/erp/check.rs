@@ -1,9 +1,9 @@
 //! Asks a database whether it could do a job's work, without doing any of it.
 
-use super::Database;
 use super::database::Access;
 use super::source::Query;
 use super::table::Table;
+use super::{Database, Mapper};
 use crate::job::{Read, Write};
 use crate::transfer::Failure;
 
@@ -16,8 +16,8 @@ pub async fn check_read(
     read: &Read,
     group_by: &[String],
 ) -> Result<Vec<String>, Failure> {
-    let query = Query::new(read, None, group_by.to_vec());
-    let (session, columns) = query.prepare(database).await?;
+    let query = Query::new(read, group_by.to_vec());
+    let (session, columns) = query.prepare(database, &Mapper::default()).await?;
     session.close().await;
     Ok(columns)
 }

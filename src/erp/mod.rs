@@ -10,6 +10,8 @@ mod cell;
 mod check;
 mod database;
 mod failure;
+mod lookup;
+mod mapper;
 mod row;
 mod session;
 mod sink;
@@ -19,8 +21,9 @@ mod table;
 
 pub use check::{check_read, check_write};
 pub use database::Database;
+pub use mapper::{Mapped, Mapper};
 pub use sink::SqlSink;
-pub use source::SqlSource;
+pub use source::{Sample, SqlSource};
 
 #[cfg(test)]
 mod tests;

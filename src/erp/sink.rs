@@ -6,12 +6,13 @@
 //! are. Objects and arrays are written as JSON text. A column named `raw` gets the record whole, as it came. What is gone
 //! from the platform stays, is deleted, or has columns set, as the job says.
 
-use super::Database;
 use super::cell::{Cell, cell};
 use super::database::Access;
 use super::failure::{Fault, failure, fault};
+use super::mapper::Mapped;
 use super::session::Session;
 use super::table::{Fit, Table};
+use super::{Database, Mapper};
 use crate::job::{OnGone, Write};
 use crate::transfer::{Batch, Failure, Record, Rejected, Settled, Sink};
 use futures_util::future::BoxFuture;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 pub struct SqlSink {
     database: Database,
     write: Write,
+    mapper: Mapper,
     /// Found at the first batch; the session is missing after a failed one.
     plan: Option<Plan>,
     session: Option<Session>,
@@ -49,16 +51,17 @@ enum Savepoints {
 }
 
 impl SqlSink {
-    /// The table `write` names.
+    /// The table `write` names; `mapper` makes its columns of the records.
     #[must_use]
-    pub fn new(database: Database, write: &Write) -> Self {
-        Self { database, write: write.clone(), plan: None, session: None }
+    pub fn new(database: Database, write: &Write, mapper: Mapper) -> Self {
+        Self { database, write: write.clone(), mapper, plan: None, session: None }
     }
 
     async fn write_batch(&mut self, batch: &Batch) -> Result<Settled, Failure> {
         if batch.records.is_empty() && batch.gone.is_empty() {
             return Ok(Settled::default());
         }
+        let mapped = map(&mut self.mapper, &batch.records).await?;
         // The session is taken, and put back only in a known state: also where this future is dropped half-way.
         let mut session = match self.session.take() {
             Some(session) => session,
@@ -70,8 +73,8 @@ impl SqlSink {
         };
         let mut settled = Settled::default();
         let mut upserts = Vec::with_capacity(batch.records.len() + batch.gone.len());
-        for record in &batch.records {
-            match plan.upsert(record, &self.write)? {
+        for (record, fields) in batch.records.iter().zip(mapped) {
+            match plan.upsert(record, fields)? {
                 Ok(upsert) => upserts.push((record, upsert)),
                 Err(reason) => settled.rejected.push(reject(record, reason)),
             }
@@ -97,7 +100,10 @@ impl SqlSink {
 }
 
 impl Sink for SqlSink {
-    fn gather(&mut self, records: Vec<Record>) -> Vec<Batch> {
+    fn gather(&mut self, mut records: Vec<Record>) -> Vec<Batch> {
+        if !self.mapper.wants_all() {
+            records.retain(|record| row_of(record).map_or(true, |row| self.mapper.wants(&row)));
+        }
         if records.is_empty() { Vec::new() } else { vec![Batch { records, gone: Vec::new() }] }
     }
 
@@ -108,6 +114,23 @@ impl Sink for SqlSink {
     fn write<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<Settled, Failure>> {
         Box::pin(self.write_batch(batch))
     }
+}
+
+/// What is written of each record.
+async fn map(mapper: &mut Mapper, records: &[Record]) -> Result<Vec<Mapped>, Failure> {
+    let rows: Vec<Mapped> = records.iter().map(row_of).collect();
+    if mapper.is_plain() {
+        return Ok(rows);
+    }
+    let readable: Vec<bool> = rows.iter().map(Result::is_ok).collect();
+    let (whole, broken): (Vec<_>, Vec<_>) = rows.into_iter().partition(Result::is_ok);
+    let mut mapped = mapper.map(whole.into_iter().flatten().collect()).await?.into_iter();
+    let mut broken = broken.into_iter();
+    Ok(readable.into_iter().filter_map(|is| if is { mapped.next() } else { broken.next() }).collect())
+}
+
+fn row_of(record: &Record) -> Mapped {
+    serde_json::from_str(record.content.get()).map_err(|_| "the row is not a JSON object".to_owned())
 }
 
 /// Writes the records in one transaction and gives the refused ones. Without savepoints, the first refusal undoes it all
@@ -156,8 +179,8 @@ impl Plan {
     }
 
     /// The record's statement, or why there can't be one for it.
-    fn upsert(&mut self, record: &Record, write: &Write) -> Result<Result<Upsert, String>, Failure> {
-        let cells = match self.cells(record, write) {
+    fn upsert(&mut self, record: &Record, fields: Mapped) -> Result<Result<Upsert, String>, Failure> {
+        let cells = match fields.and_then(|fields| self.cells(record, &fields)) {
             Ok(cells) => cells,
             Err(reason) => return Ok(Err(reason)),
         };
@@ -197,16 +220,14 @@ impl Plan {
     }
 
     /// What goes into which column.
-    fn cells(&mut self, record: &Record, write: &Write) -> Result<BTreeMap<usize, Cell>, String> {
-        let row: Map<String, Value> = serde_json::from_str(record.content.get())
-            .map_err(|_| "the row is not a JSON object".to_owned())?;
-        let fields = match &write.map {
-            Some(map) => map.apply(&row).map_err(|error| error.to_string())?,
-            None => row,
-        };
+    fn cells(
+        &mut self,
+        record: &Record,
+        fields: &Map<String, Value>,
+    ) -> Result<BTreeMap<usize, Cell>, String> {
         // Of several fields for one column, the one whose name fits best counts.
         let mut placed: BTreeMap<usize, (Fit, &Value)> = BTreeMap::new();
-        for (field, value) in &fields {
+        for (field, value) in fields {
             let Some((column, fit)) = self.column_for(field) else { continue };
             if placed.get(&column).is_none_or(|(placed, _)| fit < *placed) {
                 placed.insert(column, (fit, value));

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::connection::{Dialect, SqlConnection};
-use crate::job::{FieldMap, MapRule, Read, ValueType, Write};
+use crate::job::{FieldMap, MapRule, Read, Shaping, ValueType, Write};
 use crate::transfer::{Batch, Chunk, Class, Digest, Failure, Record, Settled, Sink, Source};
 use crate::words::{ConnectionName, FieldPath};
 use secrecy::SecretString;
@@ -45,11 +45,11 @@ impl Erp {
     }
 
     fn source(&self, sql: &str, key: &[&str], map: Option<FieldMap>) -> SqlSource {
-        SqlSource::new(self.database(LONG), &read(sql, key), map, Vec::new())
+        SqlSource::new(self.database(LONG), &read(sql, key), mapper(map), Vec::new())
     }
 
     fn sink(&self, table: &str, upsert_by: &[&str]) -> SqlSink {
-        SqlSink::new(self.database(LONG), &write(table, upsert_by))
+        SqlSink::new(self.database(LONG), &write(table, upsert_by), Mapper::default())
     }
 }
 
@@ -70,7 +70,7 @@ fn write(table: &str, upsert_by: &[&str]) -> Write {
         table: table.to_owned(),
         on_gone: crate::job::OnGone::default(),
         upsert_by: upsert_by.iter().map(|k| (*k).to_owned()).collect(),
-        map: None,
+        shaping: Shaping::default(),
     }
 }
 
@@ -98,8 +98,12 @@ async fn put(sink: &mut SqlSink, contents: &[&str]) -> Settled {
     sink.write(&batch(contents)).await.unwrap()
 }
 
+fn mapper(map: Option<FieldMap>) -> Mapper {
+    Mapper::new(&Shaping { map, ..Shaping::default() }, Vec::new())
+}
+
 fn decimal(field: &str) -> FieldMap {
-    let rule = MapRule::Field { field: FieldPath::new(field).unwrap(), value_type: ValueType::Decimal };
+    let rule = MapRule::typed(FieldPath::new(field).unwrap(), ValueType::Decimal);
     FieldMap(vec![(field.to_owned(), rule)])
 }
 
@@ -193,7 +197,8 @@ async fn fifty_thousand_rows_come_in_chunks_and_hold_no_lock_meanwhile() {
 #[tokio::test]
 async fn a_locked_database_fails_the_batch_for_now_and_commits_nothing_of_it() {
     let mut erp = Erp::with("create table t (id integer primary key)").await;
-    let mut sink = SqlSink::new(erp.database(Duration::from_millis(400)), &write("t", &["id"]));
+    let mut sink =
+        SqlSink::new(erp.database(Duration::from_millis(400)), &write("t", &["id"]), Mapper::default());
     put(&mut sink, &[r#"{"id":1}"#]).await;
     erp.run("begin immediate").await;
     let failed = sink.write(&batch(&[r#"{"id":2}"#, r#"{"id":3}"#])).await.unwrap_err();
@@ -212,7 +217,7 @@ async fn a_query_that_takes_too_long_is_given_up_and_holds_no_lock_afterwards() 
     let mut erp = Erp::with("create table t (id integer primary key); insert into t values (1)").await;
     let endless = "with recursive n(i) as (select id from t union all select i + 1 from n) select count(*) as id from n";
     let database = erp.database(Duration::from_millis(300));
-    let mut source = SqlSource::new(database, &read(endless, &["id"]), None, Vec::new());
+    let mut source = SqlSource::new(database, &read(endless, &["id"]), Mapper::default(), Vec::new());
     let failed = source.next().await.err().unwrap();
     assert_eq!(
         failed,
@@ -283,8 +288,8 @@ async fn a_row_without_a_key_or_a_fitting_value_is_rejected_and_the_others_go_on
         found.rejected.iter().map(|r| format!("{}: {} {}", r.key, r.reason, r.content)).collect();
     insta::assert_snapshot!(rejected.join("\n"), @r#"
     row 2: the key column `sku` is null {"sku":null,"price":"2"}
-    c: field `price`: three is not a decimal number {"sku":"c","price":"three"}
     e: column `price` holds a value that JSON has no form for {"sku":"e","price":null}
+    c: field `price`: three is not a decimal number {"sku":"c","price":"three"}
     "#);
 }
 
@@ -309,15 +314,16 @@ async fn fields_find_their_columns_and_leave_the_others_alone() {
 async fn a_map_names_the_columns_and_can_keep_the_whole_row() {
     let mut erp = Erp::with("create table t (id integer primary key, city text, source text)").await;
     let mut write = write("t", &["id"]);
-    let city = MapRule::Field { field: FieldPath::new("address.city").unwrap(), value_type: ValueType::Text };
-    let id = MapRule::Field { field: FieldPath::new("id").unwrap(), value_type: ValueType::Integer };
-    write.map = Some(FieldMap(vec![
+    let city = MapRule::typed(FieldPath::new("address.city").unwrap(), ValueType::Text);
+    let id = MapRule::typed(FieldPath::new("id").unwrap(), ValueType::Integer);
+    write.shaping = Shaping::from(FieldMap(vec![
         ("id".to_owned(), id),
         ("city".to_owned(), city),
         ("source".to_owned(), MapRule::Record),
     ]));
     let row = r#"{"id":"5","address":{"city":"Gdynia"},"total":1.10}"#;
-    put(&mut SqlSink::new(erp.database(LONG), &write), &[row]).await;
+    let mapper = Mapper::new(&write.shaping, Vec::new());
+    put(&mut SqlSink::new(erp.database(LONG), &write, mapper), &[row]).await;
     assert_eq!(erp.text("select id || city || source from t").await, format!("5Gdynia{row}"));
 }
 
@@ -339,7 +345,8 @@ async fn keys_join_their_columns_and_the_digest_covers_the_group() {
         Erp::with("create table t (w text, sku integer); insert into t values ('A', 1), ('B', 1)").await;
     let map = FieldMap(vec![("sku".to_owned(), MapRule::Constant(1.into()))]);
     let read = read("select w, sku from t order by w", &["w", "sku"]);
-    let found = all(SqlSource::new(erp.database(LONG), &read, Some(map), vec!["w".to_owned()])).await.records;
+    let found =
+        all(SqlSource::new(erp.database(LONG), &read, mapper(Some(map)), vec!["w".to_owned()])).await.records;
     assert_eq!((found[0].key.as_str(), found[0].group.as_slice()), ("A\u{1f}1", ["A".to_owned()].as_slice()));
     assert_eq!(found[0].content.get(), found[1].content.get());
     assert_ne!(found[0].digest, found[1].digest);

@@ -1,6 +1,6 @@
 //! The two ends of a pull: what is asked of a platform, and where its rows go.
 
-use super::FieldMap;
+use super::Shaping;
 use crate::schedule::Timetable;
 use crate::words::{ConnectionName, FieldPath, Template};
 
@@ -147,7 +147,7 @@ pub struct Write {
     /// The columns that identify a row there.
     pub upsert_by: Vec<String>,
     /// How a row becomes columns; without one, each field goes to the column of its name.
-    pub map: Option<FieldMap>,
+    pub shaping: Shaping,
     /// What becomes of a row whose record is gone from the platform.
     pub on_gone: OnGone,
 }

@@ -1,6 +1,6 @@
 //! The two ends of a push: which rows are read from the ERP, and how a platform is told.
 
-use super::FieldMap;
+use super::Shaping;
 use crate::words::{ConnectionName, Template};
 
 /// Which rows are read from the ERP.
@@ -33,7 +33,7 @@ pub struct Push {
     /// for the array of that column of the gone ones. `"$records"` alone is a bare array.
     pub body: serde_json::Value,
     /// How a row becomes a record; without one, a record has the row's columns.
-    pub map: Option<FieldMap>,
+    pub shaping: Shaping,
 }
 
 /// The methods a push may use.

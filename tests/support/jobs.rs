@@ -50,7 +50,7 @@ pub(crate) fn work() -> Work {
         to: ConnectionName::new("erp").unwrap(),
         table: "rows".to_owned(),
         upsert_by: Vec::new(),
-        map: None,
+        shaping: Default::default(),
     };
     Work::Pull(Box::new(pull), Box::new(write))
 }

@@ -20,7 +20,7 @@ fn push(batch_records: usize) -> job::Push {
         group_by: vec!["warehouse".to_owned()],
         batch_records,
         body: json!({"stocks": "$records", "stocksToRemove": "$gone.sku"}),
-        map: None,
+        shaping: Default::default(),
     }
 }
 

@@ -9,6 +9,7 @@ mod formats;
 mod housekeeping;
 mod kills;
 mod layers;
+mod maps;
 mod plan;
 mod planner;
 mod pull;

@@ -19,9 +19,9 @@ use std::cell::RefCell;
 use std::fmt::Write as _;
 
 /// The keys that say where a field comes from; a table that has none is a record inside the record.
-const ORIGINS: [&str; 6] = ["field", "template", "lookup", "number-from", "rows", "constant"];
+pub(super) const ORIGINS: [&str; 6] = ["field", "template", "lookup", "number-from", "rows", "constant"];
 /// The keys that say what becomes of it.
-const OPTIONS: [&str; 13] = [
+pub(super) const OPTIONS: [&str; 13] = [
     "type",
     "scale",
     "round",

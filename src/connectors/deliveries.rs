@@ -4,7 +4,7 @@
 use super::{ENTITY, state};
 use crate::job::{Pull, Write};
 use crate::rest::KEY_SEPARATOR;
-use crate::state::{Delivered, Doubtful, Settlement, Store, Token, Walk as Keep};
+use crate::state::{Delivered, Place, Settlement, Store, Token, Urgency, Walk as Keep};
 use crate::transfer::{Batch, Chunk, Class, Digest, Failure, Record, Rejected, Settled};
 use crate::words::JobName;
 use serde_json::value::RawValue;
@@ -23,6 +23,8 @@ pub(super) struct Deliveries {
     max_gone: f64,
     /// What has been settled of this page and is not written yet.
     settlement: Settlement,
+    /// Whether that may not wait for a flush to share.
+    is_urgent: bool,
     /// Records that were gone when they were followed up.
     vanished: u64,
 }
@@ -42,6 +44,7 @@ impl Deliveries {
             removes: write.on_gone.matters().then(|| pull.key_columns(&write.upsert_by).unwrap_or_default()),
             max_gone: pull.max_gone,
             settlement: Settlement::default(),
+            is_urgent: false,
             vanished: 0,
         }
     }
@@ -86,8 +89,9 @@ impl Deliveries {
         Ok((before - records.len()) as u64)
     }
 
-    /// Remembers that a key thought missing is there.
+    /// Remembers that a key thought missing is there. It must be known before the next walk misses it again.
     pub(super) fn is_there(&mut self, record: &Record) {
+        self.is_urgent = true;
         self.settlement.entries.push((record.key.clone(), entry(record, Some(record.digest))));
     }
 
@@ -105,10 +109,8 @@ impl Deliveries {
     }
 
     pub(super) async fn doubt(&self, batch: &Batch) -> Result<(), Failure> {
-        // A removal can be repeated; only what is written can come in doubt.
-        let keys = batch.records.iter().map(|record| record.key.clone());
-        let keys = keys.map(|key| Doubtful { key, group: None }).collect();
-        self.store.doubt(self.job(), ENTITY, keys).await.map_err(state)
+        let keys = batch.records.iter().chain(&batch.gone).map(|record| record.key.clone()).collect();
+        self.store.doubt_known(self.job(), ENTITY, keys).await.map_err(state)
     }
 
     pub(super) fn settle(&mut self, batch: &Batch, settled: &Settled) {
@@ -131,6 +133,7 @@ impl Deliveries {
         let mut settlement = std::mem::take(&mut self.settlement);
         settlement.rejects.extend(rejected.iter().cloned());
         settlement.walk = walk;
+        settlement.urgency = if std::mem::take(&mut self.is_urgent) { Urgency::Now } else { Urgency::Soon };
         self.store.settle(self.job(), ENTITY, self.token.run, settlement).await.map_err(state)
     }
 
@@ -140,7 +143,7 @@ impl Deliveries {
         let Some(columns) = &self.removes else { return Ok(Vec::new()) };
         let is_seen = |key: &str| seen.contains(&hash(key));
         let (mut known, mut missing) = (0_u64, 0_u64);
-        let mut place = None;
+        let mut place = Place::default();
         while let Some(page) = self.scan(&mut place).await? {
             known += page.len() as u64;
             missing += page.iter().filter(|(key, _)| !is_seen(key)).count() as u64;
@@ -159,7 +162,7 @@ impl Deliveries {
             ));
         }
         let mut gone = Vec::new();
-        let mut place = None;
+        let mut place = Place::default();
         while let Some(page) = self.scan(&mut place).await? {
             let mut settlement = Settlement::default();
             for (key, entry) in page.into_iter().filter(|(key, _)| !is_seen(key)) {
@@ -175,11 +178,9 @@ impl Deliveries {
     }
 
     /// The next known keys after `place`, which moves on with them.
-    async fn scan(&self, place: &mut Option<String>) -> Result<Option<Vec<(String, Delivered)>>, Failure> {
-        let page = self.store.scan(self.job(), ENTITY, place.as_deref(), SCAN).await.map_err(state)?;
-        let Some((last, _)) = page.last() else { return Ok(None) };
-        *place = Some(last.clone());
-        Ok(Some(page))
+    async fn scan(&self, place: &mut Place) -> Result<Option<Vec<(String, Delivered)>>, Failure> {
+        let page = self.store.scan(self.job(), ENTITY, place, SCAN).await.map_err(state)?;
+        Ok((!page.is_empty()).then_some(page))
     }
 
     /// What is worth knowing of the follow-ups.

@@ -129,7 +129,6 @@ impl Connectors {
 
     /// Builds the ends of one run and takes up what the last one left: keys in doubt, an unfinished walk.
     pub async fn ends(&self, job: &Job, token: &Token) -> Result<Ends, Failure> {
-        self.store.recover_doubt(&job.name, ENTITY).await.map_err(state)?;
         match &job.work {
             Work::Pull(pull, write) => self.pull(job, pull, write, token, None).await,
             Work::Push(read, push) => {

@@ -7,7 +7,7 @@ use super::{ENTITY, state};
 use crate::crash;
 use crate::job::{Push, Read};
 use crate::rest::KEY_SEPARATOR;
-use crate::state::{Delivered, Doubtful, Settlement, Store, Token};
+use crate::state::{Delivered, Doubtful, Place, Settlement, Store, Token};
 use crate::transfer::{
     Batch, Checkpoint, Chunk, Class, Digest, Failure, Progress, Record, Rejected, Settled,
 };
@@ -103,14 +103,15 @@ impl PushCheckpoint {
 
     /// What [`Checkpoint::gone`] would give, and how many it would mark as missing for the first time. Marks nothing.
     pub(super) async fn look_for_gone(&mut self) -> Result<(Vec<Record>, u64), Failure> {
-        let (mut gone, mut first, mut after) = (Vec::new(), 0, None);
+        let (mut gone, mut first, mut place) = (Vec::new(), 0, Place::default());
         if self.count_missing().await? == 0 {
             return Ok((gone, first));
         }
         loop {
-            let page = self.scan(after.as_deref()).await?;
-            let Some((last, _)) = page.last() else { return Ok((gone, first)) };
-            after = Some(last.clone());
+            let page = self.scan(&mut place).await?;
+            if page.is_empty() {
+                return Ok((gone, first));
+            }
             for (key, entry) in page.into_iter().filter(|(key, _)| !self.has_seen(key)) {
                 if entry.absent {
                     gone.push(self.gone_record(key)?);
@@ -129,11 +130,12 @@ impl PushCheckpoint {
         self.seen.sort_unstable();
         self.seen.dedup();
         let (mut known, mut missing) = (0_u64, 0_u64);
-        let mut after = None;
+        let mut place = Place::default();
         loop {
-            let page = self.scan(after.as_deref()).await?;
-            let Some((last, _)) = page.last() else { break };
-            after = Some(last.clone());
+            let page = self.scan(&mut place).await?;
+            if page.is_empty() {
+                break;
+            }
             known += page.len() as u64;
             missing += page.iter().filter(|(key, _)| !self.has_seen(key)).count() as u64;
         }
@@ -156,11 +158,12 @@ impl PushCheckpoint {
     /// Marks what is missing for the first time; gives what was missing before.
     async fn mark_missing(&self) -> Result<Vec<Record>, Failure> {
         let mut gone = Vec::new();
-        let mut after = None;
+        let mut place = Place::default();
         loop {
-            let page = self.scan(after.as_deref()).await?;
-            let Some((last, _)) = page.last() else { return Ok(gone) };
-            after = Some(last.clone());
+            let page = self.scan(&mut place).await?;
+            if page.is_empty() {
+                return Ok(gone);
+            }
             let mut settlement = Settlement::default();
             for (key, entry) in page.into_iter().filter(|(key, _)| !self.has_seen(key)) {
                 if !entry.absent {
@@ -175,8 +178,8 @@ impl PushCheckpoint {
         }
     }
 
-    async fn scan(&self, after: Option<&str>) -> Result<Vec<(String, Delivered)>, Failure> {
-        self.store.scan(self.job(), ENTITY, after, SCAN).await.map_err(state)
+    async fn scan(&self, place: &mut Place) -> Result<Vec<(String, Delivered)>, Failure> {
+        self.store.scan(self.job(), ENTITY, place, SCAN).await.map_err(state)
     }
 
     fn has_seen(&self, key: &str) -> bool {

@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::DateTime;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// A value as it is bound to a statement.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +35,26 @@ pub(super) enum Kind {
     Json,
     /// MySQL's DATETIME and TIMESTAMP, which take no zone in a text: they get UTC, the session's zone.
     Instant,
+}
+
+/// The value for a column of this kind, as [`cell`] makes it, straight from the text of the JSON where it says it all.
+pub(super) fn raw_cell(dialect: Dialect, kind: Kind, raw: &RawValue) -> Result<Cell, String> {
+    let text = raw.get();
+    let wrong = |error: serde_json::Error| error.to_string();
+    match (kind, text.as_bytes().first()) {
+        (Kind::Plain, Some(b'"')) => Ok(Cell::Text(serde_json::from_str(text).map_err(wrong)?)),
+        (Kind::Plain | Kind::Json, Some(b'{' | b'[')) if is_plain(text) => Ok(Cell::Text(text.to_owned())),
+        _ => cell(dialect, kind, &serde_json::from_str(text).map_err(wrong)?),
+    }
+}
+
+/// Whether writing the parsed JSON would give this text again: no white space between its parts, nothing escaped.
+fn is_plain(text: &str) -> bool {
+    let mut in_text = false;
+    text.bytes().all(|byte| {
+        in_text ^= byte == b'"';
+        byte != b'\\' && (in_text || !byte.is_ascii_whitespace())
+    })
 }
 
 /// The value for a column of this kind, or why it does not fit.
@@ -148,6 +169,31 @@ mod tests {
             Ok(Cell::Integer(9_007_199_254_740_993))
         );
         assert!(native_number(Kind::Float, "9007199254740993").is_err());
+    }
+
+    #[test]
+    fn a_cell_is_the_same_whether_the_json_was_parsed_or_not() {
+        let texts = [
+            r#""Zaragoza \u00e9\n""#,
+            "\"plain\"",
+            r#"{"a":[1,2.50,"x y"],"b":null}"#,
+            r#"{ "a" : "b" }"#,
+            r#"["tab\there","q\"uote"]"#,
+            "[]",
+            "1.10",
+            "-7",
+            "true",
+            "null",
+        ];
+        let kinds = [Kind::Plain, Kind::Number, Kind::IntegerOrFloat, Kind::Float, Kind::Json, Kind::Instant];
+        for (text, kind) in texts.into_iter().flat_map(|text| kinds.map(|kind| (text, kind))) {
+            let raw = RawValue::from_string(text.to_owned()).unwrap();
+            let value: Value = serde_json::from_str(text).unwrap();
+            for dialect in [Dialect::Sqlite, Dialect::Postgres, Dialect::Mysql] {
+                let parsed = cell(dialect, kind, &value);
+                assert_eq!(raw_cell(dialect, kind, &raw), parsed, "{text} {kind:?} {dialect:?}");
+            }
+        }
     }
 
     #[test]

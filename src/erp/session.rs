@@ -106,7 +106,11 @@ impl Connection {
     }
 
     /// Runs a prepared statement; the same text is prepared once per connection.
-    pub(super) async fn write(&mut self, sql: &Arc<str>, cells: &[Cell]) -> sqlx::Result<()> {
+    pub(super) async fn write(
+        &mut self,
+        sql: &Arc<str>,
+        cells: impl Iterator<Item = &Cell>,
+    ) -> sqlx::Result<()> {
         macro_rules! bind_all {
             ($connection:expr) => {{
                 let mut query = sqlx::query(AssertSqlSafe(Arc::clone(sql)));

@@ -6,7 +6,7 @@
 //! are. Objects and arrays are written as JSON text. A column named `raw` gets the record whole, as it came. What is gone
 //! from the platform stays, is deleted, or has columns set, as the job says.
 
-use super::cell::{Cell, cell};
+use super::cell::{Cell, cell, raw_cell};
 use super::database::Access;
 use super::failure::{Fault, failure, fault};
 use super::mapper::Mapped;
@@ -14,11 +14,16 @@ use super::session::Session;
 use super::table::{Fit, Table};
 use super::{Database, Mapper};
 use crate::job::{OnGone, Write};
-use crate::transfer::{Batch, Failure, Record, Rejected, Settled, Sink};
+use crate::transfer::{Batch, Failure, Record, Rejected, Settled, Sink, each_field};
 use futures_util::future::BoxFuture;
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+
+/// Why a record can't be written that is a list, or a bare value.
+const NO_OBJECT: &str = "the row is not a JSON object";
 
 /// A table that records are upserted into.
 pub struct SqlSink {
@@ -33,15 +38,26 @@ pub struct SqlSink {
 /// How records become statements, learnt from the table and remembered for the run.
 struct Plan {
     table: Table,
+    /// The column that gets records whole.
+    raw: Option<usize>,
     fields: HashMap<String, Option<(usize, Fit)>>,
-    statements: HashMap<BTreeSet<usize>, Arc<str>>,
+    statements: HashMap<Vec<usize>, Arc<Statements>>,
 }
 
 /// One record's statement.
 struct Upsert {
-    sql: Arc<str>,
+    statements: Arc<Statements>,
     cells: Vec<Cell>,
 }
+
+/// A statement for one row, and what does the same for 2, 4, 8, … rows at once: a round trip to the database costs as
+/// much as the writing of several rows.
+struct Statements(Vec<Arc<str>>);
+
+/// Rows in one statement, and the parameters and bytes it may have, which all databases take.
+const ROWS: usize = 64;
+const PARAMETERS: usize = 10_000;
+const BYTES: usize = 256 << 10;
 
 /// Whether each record gets a savepoint of its own.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -116,21 +132,22 @@ impl Sink for SqlSink {
     }
 }
 
-/// What is written of each record.
-async fn map(mapper: &mut Mapper, records: &[Record]) -> Result<Vec<Mapped>, Failure> {
-    let rows: Vec<Mapped> = records.iter().map(row_of).collect();
+/// What is written of each record; nothing where that is the record as it came.
+async fn map(mapper: &mut Mapper, records: &[Record]) -> Result<Vec<Option<Mapped>>, Failure> {
     if mapper.is_plain() {
-        return Ok(rows);
+        return Ok(vec![None; records.len()]);
     }
-    let readable: Vec<bool> = rows.iter().map(Result::is_ok).collect();
-    let (whole, broken): (Vec<_>, Vec<_>) = rows.into_iter().partition(Result::is_ok);
-    let mut mapped = mapper.map(whole.into_iter().flatten().collect()).await?.into_iter();
-    let mut broken = broken.into_iter();
-    Ok(readable.into_iter().filter_map(|is| if is { mapped.next() } else { broken.next() }).collect())
+    let (mut rows, mut mapped) = (Vec::with_capacity(records.len()), Vec::with_capacity(records.len()));
+    for record in records {
+        // What is no row is refused in its place.
+        mapped.push(row_of(record).map(|row| rows.push(row)).err().map(Err));
+    }
+    let mut made = mapper.map(rows).await?.into_iter();
+    Ok(mapped.into_iter().map(|refused| refused.or_else(|| made.next())).collect())
 }
 
 fn row_of(record: &Record) -> Mapped {
-    serde_json::from_str(record.content.get()).map_err(|_| "the row is not a JSON object".to_owned())
+    serde_json::from_str(record.content.get()).map_err(|_| NO_OBJECT.to_owned())
 }
 
 /// Writes the records in one transaction and gives the refused ones. Without savepoints, the first refusal undoes it all
@@ -150,11 +167,16 @@ async fn transact(
     }
     run!(connection.begin_write_sql());
     let mut rejected = Vec::new();
-    for (record, upsert) in upserts {
+    let mut left = upserts;
+    while let Some((record, upsert)) = left.first() {
+        let rows = if savepoints == Savepoints::None { rows_at_once(left) } else { 1 };
+        let (now, later) = left.split_at(rows);
+        left = later;
         if savepoints == Savepoints::EachRecord {
             run!("savepoint record");
         }
-        let written = Session::within(limit, connection.write(&upsert.sql, &upsert.cells)).await?;
+        let cells = now.iter().flat_map(|(_, upsert)| &upsert.cells);
+        let written = Session::within(limit, connection.write(upsert.statements.of(rows), cells)).await?;
         match (written.map_err(|error| fault(error, what)), savepoints) {
             (Ok(()), Savepoints::None) => {}
             (Ok(()), Savepoints::EachRecord) => run!("release savepoint record"),
@@ -173,27 +195,55 @@ async fn transact(
     Ok(Some(rejected))
 }
 
+/// How many of the next rows one statement can write: a power of two.
+fn rows_at_once(upserts: &[(&Record, Upsert)]) -> usize {
+    let Some((_, first)) = upserts.first() else { return 0 };
+    let (mut alike, mut bytes) = (0_usize, 0);
+    for (record, upsert) in upserts.iter().take(first.statements.most_rows()) {
+        bytes += record.content.get().len();
+        if alike > 0 && (bytes > BYTES || !Arc::ptr_eq(&upsert.statements, &first.statements)) {
+            break;
+        }
+        alike += 1;
+    }
+    1 << alike.ilog2()
+}
+
+impl Statements {
+    fn most_rows(&self) -> usize {
+        1 << (self.0.len() - 1)
+    }
+
+    fn of(&self, rows: usize) -> &Arc<str> {
+        &self.0[rows.ilog2() as usize]
+    }
+}
+
 impl Plan {
     fn new(table: Table) -> Self {
-        Self { table, fields: HashMap::new(), statements: HashMap::new() }
+        let raw = table.columns.iter().position(|column| column.name.eq_ignore_ascii_case("raw"));
+        Self { table, raw, fields: HashMap::new(), statements: HashMap::new() }
     }
 
     /// The record's statement, or why there can't be one for it.
-    fn upsert(&mut self, record: &Record, fields: Mapped) -> Result<Result<Upsert, String>, Failure> {
-        let cells = match fields.and_then(|fields| self.cells(record, &fields)) {
+    fn upsert(&mut self, record: &Record, mapped: Option<Mapped>) -> Result<Result<Upsert, String>, Failure> {
+        let (columns, cells) = match self.cells(record, mapped) {
             Ok(cells) => cells,
             Err(reason) => return Ok(Err(reason)),
         };
-        let columns: BTreeSet<usize> = cells.keys().copied().collect();
-        let sql = match self.statements.get(&columns) {
-            Some(sql) => Arc::clone(sql),
+        let statements = match self.statements.get(&columns) {
+            Some(statements) => Arc::clone(statements),
             None => {
-                let sql: Arc<str> = self.table.upsert(&columns)?.into();
-                self.statements.insert(columns, Arc::clone(&sql));
-                sql
+                let written: BTreeSet<usize> = columns.iter().copied().collect();
+                let sizes = (0..=ROWS.ilog2()).map(|power| 1 << power);
+                let sizes = sizes.take_while(|rows| *rows == 1 || rows * columns.len() <= PARAMETERS);
+                let statement = |rows| self.table.upsert(&written, rows).map(Arc::from);
+                let statements = Arc::new(Statements(sizes.map(statement).collect::<Result<_, _>>()?));
+                self.statements.insert(columns, Arc::clone(&statements));
+                statements
             }
         };
-        Ok(Ok(Upsert { sql, cells: cells.into_values().collect() }))
+        Ok(Ok(Upsert { statements, cells }))
     }
 
     /// The statement that removes the row of a record that is gone; its content are the columns of the key.
@@ -216,41 +266,52 @@ impl Plan {
         };
         let (set, key) = (cells(&set)?, cells(&key)?);
         let sql = self.table.removal(set.keys().copied(), key.keys().copied()).into();
-        Ok(Upsert { sql, cells: set.into_values().chain(key.into_values()).collect() })
+        Ok(Upsert {
+            statements: Arc::new(Statements(vec![sql])),
+            cells: set.into_values().chain(key.into_values()).collect(),
+        })
     }
 
-    /// What goes into which column.
-    fn cells(
-        &mut self,
-        record: &Record,
-        fields: &Map<String, Value>,
-    ) -> Result<BTreeMap<usize, Cell>, String> {
-        // Of several fields for one column, the one whose name fits best counts.
-        let mut placed: BTreeMap<usize, (Fit, &Value)> = BTreeMap::new();
-        for (field, value) in fields {
-            let Some((column, fit)) = self.column_for(field) else { continue };
-            if placed.get(&column).is_none_or(|(placed, _)| fit < *placed) {
-                placed.insert(column, (fit, value));
+    /// What goes into which columns: of what was mapped, or else of the record as it came.
+    fn cells(&mut self, record: &Record, mapped: Option<Mapped>) -> Result<(Vec<usize>, Vec<Cell>), String> {
+        let mut placed = Placed(vec![None; self.table.columns.len()]);
+        let fields: Map<String, Value>;
+        let mut row: Vec<(Cow<'_, str>, &RawValue)> = Vec::new();
+        match mapped {
+            Some(mapped) => {
+                fields = mapped?;
+                for (field, value) in &fields {
+                    placed.put(self.column_for(field), field, Given::Value(value));
+                }
+            }
+            None => {
+                each_field(record.content.get(), |field, value| row.push((field, value)))
+                    .map_err(|_| NO_OBJECT.to_owned())?;
+                for (field, value) in &row {
+                    placed.put(self.column_for(field), field, Given::Raw(value));
+                }
             }
         }
-        let whole = Value::from(record.content.get());
-        let raw = self.table.columns.iter().position(|column| column.name.eq_ignore_ascii_case("raw"));
-        if let Some(raw) = raw {
-            placed.entry(raw).or_insert((Fit::Exact, &whole));
+        let (mut columns, mut cells) = (Vec::new(), Vec::new());
+        for (i, (column, given)) in self.table.columns.iter().zip(placed.0).enumerate() {
+            let dialect = self.table.dialect;
+            let cell = match given {
+                Some((_, _, Given::Value(value))) => cell(dialect, column.kind, value),
+                Some((_, _, Given::Raw(value))) => raw_cell(dialect, column.kind, value),
+                None if self.raw == Some(i) => cell(dialect, column.kind, &record.content.get().into()),
+                None => continue,
+            };
+            columns.push(i);
+            cells.push(cell.map_err(|reason| format!("column `{}`: {reason}", column.name))?);
         }
-        let mut cells = BTreeMap::new();
-        for (i, (_, value)) in placed {
-            let column = &self.table.columns[i];
-            let cell = cell(self.table.dialect, column.kind, value)
-                .map_err(|reason| format!("column `{}`: {reason}", column.name))?;
-            cells.insert(i, cell);
-        }
-        let keyless = self.table.key.iter().find(|i| matches!(cells.get(i), None | Some(Cell::Null)));
-        match keyless {
+        let is_keyless = |key: &&usize| {
+            columns.binary_search(key).map_or(true, |place| cells.get(place) == Some(&Cell::Null))
+        };
+        match self.table.key.iter().find(is_keyless) {
             Some(i) => {
                 Err(format!("the record has no value for the key column `{}`", self.table.columns[*i].name))
             }
-            None => Ok(cells),
+            None => Ok((columns, cells)),
         }
     }
 
@@ -264,6 +325,27 @@ impl Plan {
         }
         self.fields.insert(field.to_owned(), found);
         found
+    }
+}
+
+/// A value for a column, as it came or after a map.
+#[derive(Clone, Copy)]
+enum Given<'v> {
+    Value(&'v Value),
+    Raw(&'v RawValue),
+}
+
+/// By column, the field that goes there and how well its name fits.
+struct Placed<'v>(Vec<Option<(Fit, &'v str, Given<'v>)>>);
+
+impl<'v> Placed<'v> {
+    /// Of several fields for one column, the one whose name fits best counts; of one that is there twice, the latter.
+    fn put(&mut self, column: Option<(usize, Fit)>, field: &'v str, given: Given<'v>) {
+        let Some((column, fit)) = column else { return };
+        let place = &mut self.0[column];
+        if place.is_none_or(|(placed, name, _)| fit < placed || name == field) {
+            *place = Some((fit, field, given));
+        }
     }
 }
 

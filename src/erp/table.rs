@@ -142,20 +142,28 @@ impl Table {
         }
     }
 
-    /// The statement that inserts these columns or, where the key is there already, updates them.
+    /// The statement that inserts these columns of so many rows or, where the key is there already, updates them. The
+    /// values of a row stand in the order of its columns, row after row.
     ///
     /// # Errors
     /// MySQL's upsert can't be told which unique index it is about: where these columns could collide on another one,
     /// it would overwrite a different row, and is not built.
-    pub(super) fn upsert(&self, written: &BTreeSet<usize>) -> Result<String, Failure> {
+    pub(super) fn upsert(&self, written: &BTreeSet<usize>, rows: usize) -> Result<String, Failure> {
         let quoted = |i: &usize| quote(self.dialect, &self.columns[*i].name);
         let listed = |columns: &mut dyn Iterator<Item = String>| columns.collect::<Vec<_>>().join(", ");
         let names = listed(&mut written.iter().map(quoted));
-        let values = listed(&mut written.iter().enumerate().map(|(n, i)| match self.dialect {
-            Dialect::Postgres => self.columns[*i].cast.replace('$', &format!("${}", n + 1)),
-            _ => "?".to_owned(),
+        let mut number = 0;
+        let values = listed(&mut (0..rows).map(|_| {
+            let row = listed(&mut written.iter().map(|i| match self.dialect {
+                Dialect::Postgres => {
+                    number += 1;
+                    self.columns[*i].cast.replace('$', &format!("${number}"))
+                }
+                _ => "?".to_owned(),
+            }));
+            format!("({row})")
         }));
-        let insert = format!("insert into {} ({names}) values ({values})", self.quoted);
+        let insert = format!("insert into {} ({names}) values {values}", self.quoted);
         let key = listed(&mut self.key.iter().map(quoted));
         let mut updated = written.difference(&self.key).map(quoted).peekable();
         Ok(match self.dialect {
@@ -302,23 +310,25 @@ mod tests {
     fn each_dialect_has_its_own_upsert() {
         let statements = [Dialect::Sqlite, Dialect::Postgres, Dialect::Mysql].map(|dialect| {
             let table = table(dialect, Vec::new());
-            format!("{}\n{}", table.upsert(&[0, 1].into()).unwrap(), table.upsert(&[0].into()).unwrap())
+            let (all, key) =
+                (table.upsert(&[0, 1].into(), 1).unwrap(), table.upsert(&[0].into(), 2).unwrap());
+            format!("{all}\n{key}")
         });
         insta::assert_snapshot!(statements.join("\n"), @r#"
         insert into "t" ("id", "em`""ail") values (?, ?) on conflict ("id") do update set "em`""ail" = excluded."em`""ail"
-        insert into "t" ("id") values (?) on conflict ("id") do nothing
+        insert into "t" ("id") values (?), (?) on conflict ("id") do nothing
         insert into "t" ("id", "em`""ail") values ($1::text, $2::text) on conflict ("id") do update set "em`""ail" = excluded."em`""ail"
-        insert into "t" ("id") values ($1::text) on conflict ("id") do nothing
+        insert into "t" ("id") values ($1::text), ($2::text) on conflict ("id") do nothing
         insert into `t` (`id`, `em``"ail`) values (?, ?) on duplicate key update `em``"ail` = values(`em``"ail`)
-        insert into `t` (`id`) values (?) on duplicate key update `id` = `id`
+        insert into `t` (`id`) values (?), (?) on duplicate key update `id` = `id`
         "#);
     }
 
     #[test]
     fn mysql_is_not_asked_for_an_upsert_that_could_overwrite_another_row() {
         let table = table(Dialect::Mysql, vec![[1].into()]);
-        assert!(table.upsert(&[0, 2].into()).is_ok());
-        let refused = table.upsert(&[0, 1].into()).unwrap_err();
+        assert!(table.upsert(&[0, 2].into(), 1).is_ok());
+        let refused = table.upsert(&[0, 1].into(), 1).unwrap_err();
         assert_eq!(refused.class, Class::Config);
         assert!(refused.message.contains("second unique index, on (`em``\"ail`)"), "{refused}");
     }

@@ -9,7 +9,7 @@ use super::said::{ERROR_FIELDS, error_in, shorten};
 use super::split::{SplitError, Splitter};
 use super::xml::read_xml;
 use crate::job::pull::XmlTypes;
-use crate::transfer::{Class, Failure};
+use crate::transfer::{Class, Failure, each_field};
 use crate::words::FieldPath;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -154,13 +154,26 @@ pub fn read_page(
 /// The fields of one raw row, in the order asked for; only these are parsed. A row that is no object has none.
 #[must_use]
 pub fn fields_of(row: &RawValue, fields: &[FieldPath]) -> Vec<Option<Value>> {
-    let mut walk = Walk::new(Splitter::new(row.get().as_bytes()), fields.len());
-    if row.get().starts_with('{') {
-        let node = Node { wanted: paths_of(fields), rows: None, hint: None };
-        // A raw value was parsed when it was made; should this fail all the same, what it found stands.
-        let _walked = walk.object(&node, false, &mut |_| Ok(()));
-    }
-    walk.found.wanted
+    let mut found = vec![None; fields.len()];
+    find_below(row, &paths_of(fields), &mut found);
+    found
+}
+
+fn find_below(object: &RawValue, wanted: &[(usize, &[String])], found: &mut [Option<Value>]) {
+    // A raw value was parsed when it was made; where this fails it is no object.
+    let _no_object = each_field(object.get(), |name, value| {
+        let mut deeper = Vec::new();
+        for (place, steps) in wanted {
+            match steps.split_first() {
+                Some((step, [])) if *step == name => found[*place] = serde_json::from_str(value.get()).ok(),
+                Some((step, left)) if *step == name => deeper.push((*place, left)),
+                _ => {}
+            }
+        }
+        if !deeper.is_empty() {
+            find_below(value, &deeper, found);
+        }
+    });
 }
 
 pub(super) const ARRAY: &str = "an array";

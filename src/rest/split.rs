@@ -89,13 +89,31 @@ impl<R: BufRead> Splitter<R> {
 
     /// The next value, as it is written.
     pub(super) fn value(&mut self) -> Result<Box<RawValue>, SplitError> {
+        let token = self.token()?;
+        if matches!(token, b'{' | b'[' | b'"')
+            && let Some(raw) = self.whole_value()?
+        {
+            return Ok(raw);
+        }
         let mut raw = Vec::new();
-        match self.token()? {
+        match token {
             b'{' | b'[' | b'"' => self.closed(Some(&mut raw))?,
             _ => self.scalar(&mut raw)?,
         }
         let raw = String::from_utf8(raw).map_err(|error| self.wrong(&error))?;
         RawValue::from_string(raw).map_err(|error| self.wrong(&error))
+    }
+
+    /// The next value, if it ends within what has been read already: the parser then finds its end by itself.
+    fn whole_value(&mut self) -> Result<Option<Box<RawValue>>, SplitError> {
+        let buffer = fill(&mut self.body)?;
+        let mut values = serde_json::Deserializer::from_slice(buffer).into_iter::<&RawValue>();
+        // What is cut off, or wrong, is looked at again the slow way.
+        let Some(Ok(raw)) = values.next() else { return Ok(None) };
+        let (raw, used) = (raw.to_owned(), values.byte_offset());
+        self.body.consume(used);
+        self.bytes += used as u64;
+        Ok(Some(raw))
     }
 
     /// Goes past the next value.

@@ -1,11 +1,14 @@
 //! What was delivered: per job, entity and key the digest the other side last accepted, and which keys are in doubt
 //! because a write was begun and its answer never settled. A key in doubt keeps its entry without a digest: it is
-//! delivered again whatever its content, and it is still known when it goes from the source.
+//! delivered again whatever its content, and it is still known when it goes from the source. Nobody has to clear up
+//! after a crash: what is in doubt then, stays so until it is answered for.
 
+use super::blocks::Packer;
 use super::coordinator::Walk;
-use super::draft::{Draft, from_json};
 use super::error::Fault;
-use super::marks::put_walk;
+use super::ledger::Head;
+use super::log::{Log, NewBlock};
+use super::marks::{put_walk, walk_change};
 use super::rejects::{clear_rejects, put_rejects};
 use super::{Inner, StateError, Store, Weight, keys};
 use crate::job::Cursor;
@@ -14,7 +17,7 @@ use crate::transfer::{Digest, Rejected};
 use crate::words::JobName;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 /// What is known of a key.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,26 +58,48 @@ pub struct Settlement {
     pub rejects: Vec<Rejected>,
     /// What becomes of the unfinished walk.
     pub walk: Walk,
+    /// How soon it must survive whatever may come.
+    pub urgency: Urgency,
+}
+
+/// How soon a settlement must survive whatever may come.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Urgency {
+    /// When the call returns.
+    #[default]
+    Now,
+    /// It may share its flush with what follows within a quarter of a second, or with the next change of anything. A
+    /// kill or a power cut before that loses it whole: the walk resumes some pages earlier, and those pages' records
+    /// are delivered again. It can't make a content count as delivered that is not, nor leave one undoubted: what is
+    /// lost is only what was known *besides* the older state, a doubt is flushed with all that came before it, and no
+    /// watermark is written without it.
+    Soon,
+}
+
+/// Where a [`Store::scan`] is; the default is the beginning.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Place {
+    pub(super) next: u32,
+    pub(super) end: Option<u32>,
 }
 
 /// Which entries to forget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forget {
-    /// Those with a cursor before this one.
+    /// Those with a cursor before this one, once they are about half of all.
     Before(Cursor),
     /// All: everything will be delivered again.
     All,
 }
 
-const HAS_DIGEST: u8 = 1;
-const HAS_CURSOR: u8 = 2;
-const ABSENT: u8 = 4;
-const HAS_KEY: u8 = 8;
-const HAS_GROUP: u8 = 16;
-
-/// Keys in one stored piece of doubt, at most, and their bytes.
-const DOUBT_KEYS: usize = 1000;
-const DOUBT_BYTES: usize = 64 << 10;
+/// Which keys come in doubt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Which {
+    /// All that are named.
+    All,
+    /// Those whose content is known.
+    Known,
+}
 
 impl Store {
     /// What is known of each of these keys, in their order. Keys in doubt have no digest.
@@ -86,19 +111,15 @@ impl Store {
     ) -> Result<Vec<Option<Delivered>>, StateError> {
         let (job, entity) = (job.clone(), entity.to_owned());
         self.blocking(move |inner| {
-            let doubts = Doubts::read(inner, &job, &entity)?;
-            let known = |key: String| {
-                let place = keys::record(keys::DELIVERED, &job, &entity, &key);
-                let found = inner.database.tree.get(&place)?;
-                let entry = found.map(|value| decode(&place, &value)).transpose()?;
-                Ok(doubts.apply(&key, entry.map(|(_, entry)| entry)))
-            };
-            keys.into_iter().map(known).collect()
+            inner.with_log(&job, &entity, |log| {
+                log.tidy()?;
+                log.recall(keys.iter().map(String::as_str))
+            })
         })
         .await
     }
 
-    /// Durably marks keys in doubt, before they are written.
+    /// Durably marks keys in doubt, before they are written; from now on they are known.
     pub async fn doubt(
         &self,
         job: &JobName,
@@ -106,11 +127,24 @@ impl Store {
         doubtful: Vec<Doubtful>,
     ) -> Result<(), StateError> {
         let (job, entity) = (job.clone(), entity.to_owned());
-        self.blocking(move |inner| inner.doubt(&job, &entity, doubtful)).await
+        self.blocking(move |inner| inner.doubt(&job, &entity, doubtful, Which::All)).await
     }
 
-    /// Durably remembers what the other side answered, and ends the doubt of the keys it names. Keys in doubt that
-    /// it does not name stay in doubt.
+    /// Durably marks in doubt, before they are written, those of the keys whose content is known. The others need no
+    /// doubt to be delivered again after a crash; but nothing would be known of them then, should they be gone.
+    pub async fn doubt_known(
+        &self,
+        job: &JobName,
+        entity: &str,
+        keys: Vec<String>,
+    ) -> Result<(), StateError> {
+        let (job, entity) = (job.clone(), entity.to_owned());
+        let doubtful = keys.into_iter().map(|key| Doubtful { key, group: None }).collect();
+        self.blocking(move |inner| inner.doubt(&job, &entity, doubtful, Which::Known)).await
+    }
+
+    /// Remembers what the other side answered, as soon as [`Settlement::urgency`] says, and ends the doubt of the keys
+    /// it names. Keys in doubt that it does not name stay in doubt.
     pub async fn settle(
         &self,
         job: &JobName,
@@ -122,247 +156,116 @@ impl Store {
         self.blocking(move |inner| inner.settle(&job, &entity, run, settlement)).await
     }
 
-    /// Turns doubt left by a crash or a lost answer into entries without a digest; gives how many keys that were.
-    pub async fn recover_doubt(&self, job: &JobName, entity: &str) -> Result<usize, StateError> {
-        let (job, entity) = (job.clone(), entity.to_owned());
-        self.blocking(move |inner| inner.recover_doubt(&job, &entity)).await
-    }
-
-    /// The entries of a job's entity in the order of their keys (overlong ones by their beginning), `limit` at most,
-    /// after the given key.
+    /// The next `limit` entries of a job's entity, or a few more, in no order that means anything; none at the end. What
+    /// is settled while a scan goes on is not seen by it.
     pub async fn scan(
         &self,
         job: &JobName,
         entity: &str,
-        after: Option<&str>,
+        place: &mut Place,
         limit: usize,
     ) -> Result<Vec<(String, Delivered)>, StateError> {
-        let (job, entity) = (job.clone(), entity.to_owned());
-        let after = after.map(|key| keys::record(keys::DELIVERED, &job, &entity, key));
-        self.blocking(move |inner| {
-            let doubts = Doubts::read(inner, &job, &entity)?;
-            let prefix = keys::entity(keys::DELIVERED, &job, &entity);
-            let mut page = Vec::new();
-            for entry in inner.page(&prefix, after, limit) {
-                let (place, value) = entry?;
-                let (key, entry) = decode(&place, &value)?;
-                let entry = doubts.apply(&key, Some(entry));
-                page.extend(entry.map(|entry| (key, entry)));
-            }
-            Ok(page)
-        })
-        .await
+        let (job, entity, mut at) = (job.clone(), entity.to_owned(), *place);
+        let scan = move |inner: &Inner| {
+            let page = inner.with_log(&job, &entity, |log| log.scan(&mut at, limit))?;
+            Ok((page, at))
+        };
+        let (page, at) = self.blocking(scan).await?;
+        *place = at;
+        Ok(page)
     }
 
-    /// Forgets entries, some thousand at a time; gives how many.
+    /// Forgets entries, in steps; gives how many.
     pub async fn prune_delivered(
         &self,
         job: &JobName,
         entity: &str,
         forget: Forget,
     ) -> Result<u64, StateError> {
-        let prefix = keys::entity(keys::DELIVERED, job, entity);
-        self.blocking(move |inner| {
-            let mut removed = 0;
-            let mut after = None;
-            loop {
-                let mut writer = inner.writer()?;
-                let mut draft = inner.draft();
-                let mut looked_at = 0;
-                for entry in inner.page(&prefix, after.take(), 4000) {
-                    let (place, value) = entry?;
-                    let (_, entry) = decode(&place, &value)?;
-                    looked_at += 1;
-                    let old = match forget {
-                        Forget::All => true,
-                        Forget::Before(cursor) => entry.cursor.is_some_and(|its| its < cursor),
-                    };
-                    if old {
-                        draft.remove(place.to_vec());
-                    }
-                    after = Some(place.to_vec());
-                }
-                removed += draft.len() as u64;
-                inner.commit(&mut writer, draft, Weight::Step)?;
-                if looked_at == 0 {
-                    return Ok(removed);
-                }
-            }
-        })
-        .await
+        let (job, entity) = (job.clone(), entity.to_owned());
+        self.blocking(move |inner| inner.with_log(&job, &entity, |log| log.clean(Some(forget)))).await
     }
 }
 
 impl Inner {
-    fn doubt(&self, job: &JobName, entity: &str, doubtful: Vec<Doubtful>) -> Result<(), Fault> {
-        let mut writer = self.writer()?;
-        let mut draft = self.draft();
-        let doubts = Doubts::read(self, job, entity)?;
-        let mut number = doubts.next;
-        let mut piece: Vec<Doubtful> = Vec::new();
-        let mut bytes = 0;
-        let mut fresh = doubtful.into_iter().filter(|key| !doubts.keys.contains_key(&key.key)).peekable();
-        while let Some(key) = fresh.next() {
-            bytes += key.key.len() + key.group.as_ref().map_or(0, |group| group.to_string().len());
-            piece.push(key);
-            if piece.len() == DOUBT_KEYS || bytes >= DOUBT_BYTES || fresh.peek().is_none() {
-                draft.put_json(doubt_key(job, entity, number), &piece)?;
-                number += 1;
-                piece.clear();
-                bytes = 0;
+    fn doubt(&self, job: &JobName, entity: &str, doubtful: Vec<Doubtful>, which: Which) -> Result<(), Fault> {
+        self.with_log(job, entity, |log| {
+            let known = log.recall(doubtful.iter().map(|doubtful| doubtful.key.as_str()))?;
+            let mut packer = Packer::default();
+            for (Doubtful { key, group }, before) in doubtful.into_iter().zip(known) {
+                let has_content = before.as_ref().is_some_and(|before| before.digest.is_some());
+                if log.index.doubted.contains_key(&key) || (which == Which::Known && !has_content) {
+                    continue;
+                }
+                let unknown = Delivered { digest: None, cursor: None, walk: 0, absent: false, group: None };
+                let entry = before.clone().unwrap_or(unknown);
+                let group = group.or(entry.group);
+                packer.add(&key, Some(&Delivered { digest: None, absent: false, group, ..entry }));
+                log.index.doubted.insert(key, before);
             }
-        }
-        self.commit(&mut writer, draft, Weight::Step)
+            let blocks = log.append(packer)?;
+            if blocks.is_empty() {
+                return Ok(());
+            }
+            let mut draft = self.draft();
+            blocks.into_iter().for_each(|(key, block)| draft.put(key, block));
+            let mut writer = self.writer()?;
+            self.commit(&mut writer, draft, Weight::Step)
+        })
     }
 
     fn settle(&self, job: &JobName, entity: &str, run: RunId, settlement: Settlement) -> Result<(), Fault> {
-        let now = self.now();
-        let mut writer = self.writer()?;
-        let mut draft = self.draft();
-        let Settlement { entries, noted, removed, rejects, walk } = settlement;
-        let named = entries.iter().map(|(key, _)| key).chain(&removed).map(String::as_str);
-        clear_rejects(&mut draft, job, entity, named.clone())?;
-        let named = named.chain(noted.iter().map(|(key, _)| key.as_str()));
-        let named = named.chain(rejects.iter().map(|reject| reject.key.as_str())).collect();
-        end_doubt(self, &mut draft, job, entity, &named)?;
-        for (key, entry) in entries.iter().chain(&noted) {
-            draft.put(keys::record(keys::DELIVERED, job, entity, key), encode(key, entry));
-        }
-        for key in &removed {
-            draft.remove(keys::record(keys::DELIVERED, job, entity, key));
-        }
-        if !rejects.is_empty() {
-            put_rejects(&mut draft, job, entity, rejects, run, now)?;
-        }
-        put_walk(&mut draft, job, entity, walk)?;
-        self.commit(&mut writer, draft, Weight::Step)
-    }
-
-    fn recover_doubt(&self, job: &JobName, entity: &str) -> Result<usize, Fault> {
-        let mut writer = self.writer()?;
-        let mut draft = self.draft();
-        let doubts = Doubts::read(self, job, entity)?;
-        for key in doubts.keys.keys() {
-            let place = keys::record(keys::DELIVERED, job, entity, key);
-            let entry = draft.get(&place)?.map(|value| decode(&place, &value)).transpose()?;
-            if let Some(entry) = doubts.apply(key, entry.map(|(_, entry)| entry)) {
-                draft.put(place, encode(key, &entry));
+        self.with_log(job, entity, |log| {
+            let blocks = settle_blocks(log, &settlement)?;
+            let Settlement { entries, removed, rejects, walk, urgency, .. } = settlement;
+            let head = self.draft().json::<Head>(&keys::job(keys::HEAD, job))?;
+            let has_rejects = !rejects.is_empty() || head.is_some_and(|head| head.rejects > 0);
+            // What was removed on the other side must not count as delivered should it come again.
+            if urgency == Urgency::Soon && !has_rejects && removed.is_empty() {
+                let mut pending = self.pending()?;
+                blocks.into_iter().for_each(|(key, block)| pending.put(key, Some(block)));
+                if let Some((key, value)) = walk_change(job, entity, walk)? {
+                    pending.put(key, value);
+                }
+                let is_due = pending.is_due();
+                drop(pending);
+                return if is_due { self.commit_pending() } else { Ok(()) };
             }
-        }
-        for number in doubts.pieces {
-            draft.remove(number);
-        }
-        self.commit(&mut writer, draft, Weight::Step)?;
-        Ok(doubts.keys.len())
+            let now = self.now();
+            let mut writer = self.writer()?;
+            let mut draft = self.draft();
+            let accepted = entries.iter().map(|(key, _)| key).chain(&removed).map(String::as_str);
+            clear_rejects(&mut draft, job, entity, accepted)?;
+            blocks.into_iter().for_each(|(key, block)| draft.put(key, block));
+            if !rejects.is_empty() {
+                put_rejects(&mut draft, job, entity, rejects, run, now)?;
+            }
+            put_walk(&mut draft, job, entity, walk)?;
+            self.commit(&mut writer, draft, Weight::Step)
+        })
     }
 }
 
-/// The keys of a job's entity that are in doubt.
-struct Doubts {
-    keys: HashMap<String, Option<Value>>,
-    /// Where they are stored.
-    pieces: Vec<Vec<u8>>,
-    /// The next piece's number.
-    next: u64,
-}
-
-impl Doubts {
-    fn read(inner: &Inner, job: &JobName, entity: &str) -> Result<Self, Fault> {
-        let mut doubts = Self { keys: HashMap::new(), pieces: Vec::new(), next: 0 };
-        for entry in inner.database.tree.scan_prefix(keys::entity(keys::DOUBT, job, entity)) {
-            let (place, value) = entry?;
-            doubts.next = keys::number(keys::entity_of(&place)?.2)? + 1;
-            let piece: Vec<Doubtful> = from_json(&place, &value)?;
-            doubts.keys.extend(piece.into_iter().map(|doubtful| (doubtful.key, doubtful.group)));
-            doubts.pieces.push(place.to_vec());
-        }
-        Ok(doubts)
-    }
-
-    /// What is known of a key, given what was delivered of it and whether it is in doubt.
-    fn apply(&self, key: &str, entry: Option<Delivered>) -> Option<Delivered> {
-        let Some(group) = self.keys.get(key) else { return entry };
-        let entry =
-            entry.unwrap_or(Delivered { digest: None, cursor: None, walk: 0, absent: false, group: None });
-        Some(Delivered { digest: None, absent: false, group: group.clone().or(entry.group), ..entry })
-    }
-}
-
-/// Takes keys out of the stored doubt.
-fn end_doubt(
-    inner: &Inner,
-    draft: &mut Draft<'_>,
-    job: &JobName,
-    entity: &str,
-    settled: &HashSet<&str>,
-) -> Result<(), Fault> {
-    for entry in inner.database.tree.scan_prefix(keys::entity(keys::DOUBT, job, entity)) {
-        let (place, value) = entry?;
-        let mut piece: Vec<Doubtful> = from_json(&place, &value)?;
-        let before = piece.len();
-        piece.retain(|doubtful| !settled.contains(doubtful.key.as_str()));
-        if piece.is_empty() {
-            draft.remove(place.to_vec());
-        } else if piece.len() < before {
-            draft.put_json(place.to_vec(), &piece)?;
+/// What a settlement adds to the log.
+fn settle_blocks(log: &mut Log<'_>, settlement: &Settlement) -> Result<Vec<NewBlock>, Fault> {
+    let Settlement { entries, noted, removed, rejects, .. } = settlement;
+    let known = entries.iter().chain(noted).map(|(key, known)| (key.as_str(), Some(known)));
+    let said: Vec<(&str, Option<&Delivered>)> =
+        known.chain(removed.iter().map(|key| (key.as_str(), None))).collect();
+    // Of a key that is named twice, the later counts.
+    let last: HashMap<&str, usize> = said.iter().enumerate().map(|(index, (key, _))| (*key, index)).collect();
+    let mut packer = Packer::default();
+    for (index, (key, known)) in said.iter().enumerate() {
+        log.index.doubted.remove(*key);
+        if last.get(key) == Some(&index) && (known.is_some() || log.index.block_of(key).is_some()) {
+            packer.add(key, *known);
         }
     }
-    Ok(())
-}
-
-fn doubt_key(job: &JobName, entity: &str, number: u64) -> Vec<u8> {
-    let mut key = keys::entity(keys::DOUBT, job, entity);
-    key.extend_from_slice(&number.to_be_bytes());
-    key
-}
-
-/// `flags walk [digest] [cursor] [length key] [group]`; the key only where it is too long to stand in the key.
-fn encode(key: &str, entry: &Delivered) -> Vec<u8> {
-    let mut bytes = vec![0];
-    let mut flags = 0;
-    bytes.extend_from_slice(&entry.walk.to_be_bytes());
-    if let Some(digest) = &entry.digest {
-        flags |= HAS_DIGEST;
-        bytes.extend_from_slice(&digest.0);
+    for reject in rejects {
+        // It is not in doubt that this one was not written.
+        if let Some(before) = log.index.doubted.remove(&reject.key) {
+            packer.add(&reject.key, before.as_ref());
+        }
     }
-    if let Some(cursor) = entry.cursor {
-        flags |= HAS_CURSOR;
-        bytes.extend_from_slice(&cursor.0.to_be_bytes());
-    }
-    if entry.absent {
-        flags |= ABSENT;
-    }
-    if keys::short(key) != key {
-        flags |= HAS_KEY;
-        bytes.extend_from_slice(&(key.len() as u64).to_be_bytes());
-        bytes.extend_from_slice(key.as_bytes());
-    }
-    if let Some(group) = &entry.group {
-        flags |= HAS_GROUP;
-        bytes.extend_from_slice(group.to_string().as_bytes());
-    }
-    bytes[0] = flags;
-    bytes
-}
-
-fn decode(place: &[u8], value: &[u8]) -> Result<(String, Delivered), Fault> {
-    let bad = || Fault::Value(format!("the entry of {} is cut short", place.escape_ascii()));
-    let (&flags, mut rest) = value.split_first().ok_or_else(bad)?;
-    let mut take = |length: usize| {
-        let (taken, left) = rest.split_at_checked(length).ok_or_else(bad)?;
-        rest = left;
-        Ok::<_, Fault>(taken)
-    };
-    let has = |flag: u8| flags & flag != 0;
-    let walk = keys::number(take(8)?)?;
-    let digest = if has(HAS_DIGEST) { Some(Digest(take(16)?.try_into().map_err(|_| bad())?)) } else { None };
-    let cursor = if has(HAS_CURSOR) { Some(Cursor(keys::number(take(8)?)?.cast_signed())) } else { None };
-    let key = if has(HAS_KEY) {
-        let length = usize::try_from(keys::number(take(8)?)?).map_err(|_| bad())?;
-        keys::text(take(length)?)?
-    } else {
-        keys::text(keys::entity_of(place)?.2)?
-    };
-    let group = if has(HAS_GROUP) { Some(from_json(place, rest)?) } else { None };
-    Ok((key, Delivered { digest, cursor, walk, absent: has(ABSENT), group }))
+    log.append(packer)
 }

@@ -18,6 +18,9 @@ use std::time::Duration;
 
 /// sled's cache, in bytes.
 const CACHE_BYTES: u64 = 16 << 20;
+/// How often, and how far apart, a lock is asked for before it counts as held.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// A state directory that is ours until this is dropped.
 #[derive(Debug)]
@@ -38,7 +41,7 @@ impl Directory {
             .write(true)
             .open(&path)
             .map_err(disk("open", &path))?;
-        match lock.try_lock() {
+        match try_for_a_moment(&lock) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut pid = String::new();
@@ -232,6 +235,18 @@ fn open_sled(directory: &Directory, path: &Path) -> Result<sled::Db, StateError>
             Err(error) => return Err(directory.explain(Fault::Sled(error))),
         }
     }
+}
+
+/// A process that was just killed, or one being started that has not yet become another program, may hold the lock a
+/// moment longer than whoever had it.
+fn try_for_a_moment(lock: &File) -> Result<(), TryLockError> {
+    for _ in 0..LOCK_TRIES {
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => pause(LOCK_PAUSE),
+            locked_or_broken => return locked_or_broken,
+        }
+    }
+    lock.try_lock()
 }
 
 #[expect(

@@ -7,6 +7,9 @@ use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 use std::collections::BTreeMap;
 
+/// What is to stand under a key; nothing where it is to be removed.
+pub(super) type Change = (Vec<u8>, Option<Vec<u8>>);
+
 /// Changes not yet written.
 #[derive(Debug)]
 pub(super) struct Draft<'a> {
@@ -40,6 +43,18 @@ impl<'a> Draft<'a> {
 
     pub(super) fn remove(&mut self, key: Vec<u8>) {
         self.writes.insert(key, None);
+    }
+
+    /// Puts a value, or removes the key.
+    pub(super) fn change(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        self.writes.insert(key, value);
+    }
+
+    /// Takes in older changes, as far as it does not change the same keys itself.
+    pub(super) fn absorb(&mut self, older: &BTreeMap<Vec<u8>, Option<Vec<u8>>>) {
+        for (key, value) in older {
+            self.writes.entry(key.clone()).or_insert_with(|| value.clone());
+        }
     }
 
     pub(super) fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, Fault> {

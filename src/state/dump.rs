@@ -4,7 +4,7 @@
 use super::disk::{Database, Directory, disk, replace_file, sync_dir};
 use super::draft::{Draft, Sum, from_json};
 use super::error::{Fault, StateError, panic_text};
-use super::{Inner, Store, keys};
+use super::{Inner, Store, Weight, keys};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use chrono::{DateTime, Utc};
@@ -111,7 +111,8 @@ impl Store {
 
 impl Inner {
     fn export(&self, to: &mut impl Write) -> Result<u64, Fault> {
-        let _nobody_writes = self.writer()?;
+        let mut nobody_writes = self.writer()?;
+        self.commit(&mut nobody_writes, self.draft(), Weight::Step)?;
         self.line(to, &Header { cadenced_state: keys::LAYOUT, exported: self.now() })?;
         let mut entries = 0;
         for entry in self.database.tree.iter() {

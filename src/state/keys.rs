@@ -24,12 +24,10 @@ pub(super) const META_SUM: &[u8] = b"!sum";
 
 /// A pending child slot: JSON.
 pub(super) const PENDING: u8 = b'c';
-/// A delivered entry: binary.
+/// A block of what was delivered: binary.
 pub(super) const DELIVERED: u8 = b'd';
 /// A job's head: JSON.
 pub(super) const HEAD: u8 = b'h';
-/// Keys in doubt: JSON.
-pub(super) const DOUBT: u8 = b'i';
 /// A job's runs, for reading them by job: empty.
 pub(super) const JOB_RUN: u8 = b'j';
 /// A stretch of missed slots: JSON.
@@ -53,10 +51,7 @@ pub(super) const REJECT: u8 = b'x';
 
 /// Whether the value of a key is JSON text; an export then shows it as such.
 pub(super) fn is_json(key: &[u8]) -> bool {
-    matches!(
-        key.first(),
-        Some(&(PENDING | HEAD | DOUBT | RANGE | PAUSE | RUN | SLOT | WALK | WATERMARK | REJECT))
-    )
+    matches!(key.first(), Some(&(PENDING | HEAD | RANGE | PAUSE | RUN | SLOT | WALK | WATERMARK | REJECT)))
 }
 
 /// `kind job 00`: what every key of a job starts with. A job's name holds no zero byte.
@@ -140,6 +135,12 @@ pub(super) fn entity_of(key: &[u8]) -> Result<(JobName, String, &[u8]), Fault> {
     let length = usize::from(u16::from_be_bytes([length[0], length[1]]));
     let (entity, rest) = rest.split_at_checked(length).ok_or_else(bad)?;
     Ok((job, text(entity)?, rest))
+}
+
+/// The number of a block: `d job 00 length entity number`.
+pub(super) fn block_number(key: &[u8]) -> Result<u32, Fault> {
+    let number = entity_of(key)?.2.try_into();
+    number.map(u32::from_be_bytes).map_err(|_| Fault::Value("a block without a number".to_owned()))
 }
 
 /// `q namespace 00 key`.

@@ -91,10 +91,14 @@ impl Inner {
             self.commit(&mut writer, draft, Weight::Milestone)?;
         }
         writer.last_run = last_run;
-        for key in closed {
-            writer.open.remove(&key);
+        for key in &closed {
+            writer.open.remove(key);
         }
         writer.open.extend(opened);
+        drop(writer);
+        for key in closed {
+            self.close_logs(&keys::slot_of(&key)?.job);
+        }
         Ok(answers)
     }
 

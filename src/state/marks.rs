@@ -1,7 +1,7 @@
 //! Watermarks and unfinished walks.
 
 use super::coordinator::{NewMark, PastMark, Token, Walk, Watermark};
-use super::draft::{Draft, from_json};
+use super::draft::{Change, Draft, from_json};
 use super::error::Fault;
 use super::{Inner, StateError, Store, Weight, keys};
 use crate::run::RunId;
@@ -65,7 +65,11 @@ impl Store {
     /// The unfinished walk of a job's entity.
     pub async fn walk(&self, job: &JobName, entity: &str) -> Result<Option<Value>, StateError> {
         let key = keys::entity(keys::WALK, job, entity);
-        self.blocking(move |inner| inner.draft().json(&key)).await
+        self.blocking(move |inner| match inner.pending()?.get(&key) {
+            Some(waiting) => waiting.as_ref().map(|walk| from_json(&key, walk)).transpose(),
+            None => inner.draft().json(&key),
+        })
+        .await
     }
 }
 
@@ -106,11 +110,18 @@ fn put_watermark(
 }
 
 pub(super) fn put_walk(draft: &mut Draft<'_>, job: &JobName, entity: &str, walk: Walk) -> Result<(), Fault> {
-    let key = keys::entity(keys::WALK, job, entity);
-    match walk {
-        Walk::Keep => {}
-        Walk::Save(value) => draft.put_json(key, &value)?,
-        Walk::Clear => draft.remove(key),
+    if let Some((key, value)) = walk_change(job, entity, walk)? {
+        draft.change(key, value);
     }
     Ok(())
+}
+
+/// What there is to write for a walk: its key and its value, or none where it is cleared.
+pub(super) fn walk_change(job: &JobName, entity: &str, walk: Walk) -> Result<Option<Change>, Fault> {
+    let value = match walk {
+        Walk::Keep => return Ok(None),
+        Walk::Save(value) => Some(value.to_string().into_bytes()),
+        Walk::Clear => None,
+    };
+    Ok(Some((keys::entity(keys::WALK, job, entity), value)))
 }

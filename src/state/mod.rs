@@ -2,22 +2,27 @@
 //! sled, so that the choice of a database stays one folder wide.
 //!
 //! It promises that a call that returned `Ok` survives a kill and a power cut, that each call is all or nothing, and
-//! that a store which lost something says so when it is opened instead of running from the past. It decides nothing:
+//! that a store which lost something says so when it is opened instead of running from the past. One call promises
+//! less where its caller says so: see [`Urgency::Soon`]. It decides nothing:
 //! which slot to claim and when to move a watermark is for the callers, through [`Coordinator`] where another daemon
 //! may one day work on the same jobs.
 //!
 //! Calls run to their end once begun, even if the caller stops waiting for them. The layout of the directory and its
 //! keys is described in `state/README.md`.
 
+mod blocks;
 mod coordinator;
 mod delivered;
 mod disk;
 mod draft;
 mod dump;
 mod error;
+mod index;
 mod keys;
 mod ledger;
+mod log;
 mod marks;
+mod pending;
 mod rejects;
 #[cfg(test)]
 mod tests;
@@ -26,7 +31,7 @@ mod view;
 pub use coordinator::{
     Claim, Claimed, Closing, Coordinator, LedgerBatch, NewMark, PastMark, Refusal, Token, Walk, Watermark,
 };
-pub use delivered::{Delivered, Doubtful, Forget, Settlement};
+pub use delivered::{Delivered, Doubtful, Forget, Place, Settlement, Urgency};
 pub use dump::{ImportMode, Imported};
 pub use error::{Restore, StateError};
 pub use ledger::Pause;
@@ -40,6 +45,8 @@ use chrono::{DateTime, Utc};
 use disk::{Database, Directory};
 use draft::{Draft, Sum};
 use error::{Fault, panic_text};
+use log::Shelves;
+use pending::Pending;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -54,6 +61,8 @@ pub struct Store(Arc<Inner>);
 struct Inner {
     // Dropped in this order: the database is closed before the directory is let go of.
     database: Database,
+    shelves: Shelves,
+    pending: Mutex<Pending>,
     writer: Mutex<Writer>,
     directory: Directory,
     clock: SharedClock,
@@ -94,7 +103,8 @@ impl Store {
         let writer = catch_unwind(AssertUnwindSafe(|| Inner::begin(&directory, &database)))
             .map_err(|panic| directory.damaged(panic_text(panic.as_ref())))?
             .map_err(|fault| directory.explain(fault))?;
-        Ok(Self(Arc::new(Inner { database, writer: Mutex::new(writer), directory, clock })))
+        let (shelves, pending, writer) = (Mutex::default(), Mutex::default(), Mutex::new(writer));
+        Ok(Self(Arc::new(Inner { database, shelves, pending, writer, directory, clock })))
     }
 
     /// The state directory.
@@ -169,16 +179,40 @@ impl Inner {
     /// Waits until nobody else writes. After a panic in the middle of a write nothing is written any more: what sled
     /// then holds in memory can't be trusted, what it holds on disk can.
     fn writer(&self) -> Result<MutexGuard<'_, Writer>, Fault> {
-        self.writer.lock().map_err(|_| {
-            Fault::Value(
-                "an earlier write broke off; restart the daemon to read it again from disk".to_owned(),
-            )
-        })
+        self.writer.lock().map_err(|_| broken_off())
     }
 
-    fn commit(&self, writer: &mut Writer, draft: Draft<'_>, weight: Weight) -> Result<(), Fault> {
-        commit(&self.directory, &self.database, writer, draft, weight)
+    fn pending(&self) -> Result<MutexGuard<'_, Pending>, Fault> {
+        self.pending.lock().map_err(|_| broken_off())
     }
+
+    /// Writes a draft, and with it what has been waiting for a flush.
+    fn commit(&self, writer: &mut Writer, mut draft: Draft<'_>, weight: Weight) -> Result<(), Fault> {
+        let pending = self.pending()?.all();
+        draft.absorb(&pending);
+        commit(&self.directory, &self.database, writer, draft, weight)?;
+        self.pending()?.written(&pending);
+        Ok(())
+    }
+
+    /// Writes what has been waiting for a flush.
+    fn commit_pending(&self) -> Result<(), Fault> {
+        let mut writer = self.writer()?;
+        self.commit(&mut writer, self.draft(), Weight::Step)
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Err(fault) = self.commit_pending() {
+            let error = self.directory.explain(fault);
+            tracing::warn!(%error, "the last deliveries could not be written down; they are repeated");
+        }
+    }
+}
+
+fn broken_off() -> Fault {
+    Fault::Value("an earlier write broke off; restart the daemon to read it again from disk".to_owned())
 }
 
 /// Writes a draft durably and in one piece. The order is the promise of the generation file: the store is on disk

@@ -3,6 +3,10 @@
 //! watermark): keys are durably *in doubt* before they are written, and count as delivered only after the sink has
 //! answered for them. At-least-once underneath, effectively once by key and content.
 
+mod fields;
+
+pub use fields::each_field;
+
 use crate::job::Cursor;
 use crate::run::Counts;
 use crate::watermark::PageFacts;

@@ -3,6 +3,8 @@
 use super::*;
 use crate::job::Cursor;
 use crate::transfer::{Digest, Rejected};
+use rand::{Rng as _, SeedableRng as _};
+use std::collections::{BTreeMap, BTreeSet};
 
 fn delivered(content: &str) -> Delivered {
     Delivered {
@@ -24,6 +26,17 @@ fn rejected(key: &str) -> Rejected {
 
 async fn recall_one(store: &Store, key: &str) -> Option<Delivered> {
     store.recall(&job(), "", vec![key.to_owned()]).await.unwrap().remove(0)
+}
+
+async fn scan(store: &Store) -> Vec<(String, Delivered)> {
+    let (mut place, mut all) = (Place::default(), Vec::new());
+    loop {
+        let page = store.scan(&job(), "", &mut place, 100).await.unwrap();
+        if page.is_empty() {
+            return all;
+        }
+        all.extend(page);
+    }
 }
 
 async fn settle(store: &Store, settlement: Settlement) {
@@ -52,16 +65,10 @@ async fn an_entry_comes_back_as_it_was_whatever_its_key() {
     assert_eq!(recall_one(&store, &long).await, Some(delivered("long")));
     assert_eq!(recall_one(&store, "").await, Some(bare));
     assert_eq!(recall_one(&store, "nothing").await, None);
-    let mut scanned = Vec::new();
-    while let Some(last) = {
-        let after = scanned.last().map(|(key, _): &(String, _)| key.clone());
-        store.scan(&job(), "", after.as_deref(), 1).await.unwrap().pop()
-    } {
-        scanned.push(last);
-    }
+    let mut scanned = scan(&store).await;
     scanned.sort_by_key(|(key, _)| key.len());
     assert_eq!(scanned, [entries[1].clone(), entries[2].clone(), entries[0].clone()]);
-    assert!(store.scan(&job(), "another", None, 10).await.unwrap().is_empty());
+    assert!(store.scan(&job(), "another", &mut Place::default(), 10).await.unwrap().is_empty());
 }
 
 #[tokio::test]
@@ -76,12 +83,10 @@ async fn a_key_in_doubt_has_no_digest_before_and_after_a_crash_and_is_still_know
     drop(store);
 
     let store = scratch.open();
-    assert_eq!(store.recover_doubt(&job(), "").await.unwrap(), 2);
-    assert_eq!(store.recover_doubt(&job(), "").await.unwrap(), 0);
     assert_eq!(recall_one(&store, "known").await, Some(Delivered { digest: None, ..delivered("known") }));
     let unknown = Delivered { digest: None, cursor: None, walk: 0, absent: false, group };
     assert_eq!(recall_one(&store, "new").await, Some(unknown));
-    assert_eq!(store.scan(&job(), "", None, 10).await.unwrap().len(), 2);
+    assert_eq!(scan(&store).await.len(), 2);
 }
 
 #[tokio::test]
@@ -100,19 +105,106 @@ async fn settling_ends_the_doubt_of_the_keys_it_names_and_of_no_other() {
         assert_eq!(recall_one(&store, key).await, Some(delivered(key)), "{key}");
     }
     assert_eq!(recall_one(&store, "d").await, None);
-    assert_eq!(store.recover_doubt(&job(), "").await.unwrap(), 1);
+    drop(store);
+    let store = scratch.open();
+    assert_eq!(recall_one(&store, "a").await.unwrap().digest, None);
+    assert_eq!(recall_one(&store, "c").await, Some(delivered("c")));
+    assert_eq!(recall_one(&store, "d").await, None);
 }
 
 #[tokio::test]
-async fn doubt_is_kept_in_few_pieces_and_comes_back_whole() {
+async fn only_what_is_known_need_come_in_doubt() {
     let scratch = Scratch::new();
     let store = scratch.open();
-    let keys: Vec<String> = (0..2_500).map(|n| format!("sku-{n}")).collect();
-    store.doubt(&job(), "", keys.iter().map(|key| doubtful(key)).collect()).await.unwrap();
-    store.doubt(&job(), "", keys.iter().map(|key| doubtful(key)).collect()).await.unwrap();
-    let prefix = keys::entity(keys::DOUBT, &job(), "");
-    assert_eq!(store.0.database.tree.scan_prefix(prefix).count(), 3);
-    assert_eq!(store.recover_doubt(&job(), "").await.unwrap(), 2_500);
+    settle(&store, accepted(&["a", "b"])).await;
+    store.doubt_known(&job(), "", ["a", "new"].map(str::to_owned).to_vec()).await.unwrap();
+    drop(store);
+    let store = scratch.open();
+    assert_eq!(recall_one(&store, "a").await, Some(Delivered { digest: None, ..delivered("a") }));
+    assert_eq!(recall_one(&store, "b").await, Some(delivered("b")));
+    assert_eq!(recall_one(&store, "new").await, None);
+}
+
+#[tokio::test]
+async fn a_settlement_that_may_wait_is_known_at_once_and_written_with_the_next_doubt() {
+    let scratch = Scratch::new();
+    let store = scratch.open();
+    // The first finds no flush to wait for.
+    let soon = |keys: &[&str]| Settlement {
+        urgency: Urgency::Soon,
+        walk: Walk::Save(keys[0].into()),
+        ..accepted(keys)
+    };
+    settle(&store, soon(&["a"])).await;
+    settle(&store, soon(&["b"])).await;
+    let written = |store: &Store| {
+        let blocks = store.0.database.tree.scan_prefix([keys::DELIVERED]).count();
+        let walk = store.0.draft().json::<String>(&keys::entity(keys::WALK, &job(), "")).unwrap();
+        (blocks, walk.unwrap())
+    };
+    assert_eq!(written(&store), (1, "a".to_owned()));
+    assert_eq!(recall_one(&store, "b").await, Some(delivered("b")));
+    assert_eq!(store.walk(&job(), "").await.unwrap(), Some("b".into()));
+    assert_eq!(scan(&store).await.len(), 2);
+    store.doubt_known(&job(), "", vec!["a".to_owned()]).await.unwrap();
+    assert_eq!(written(&store), (3, "b".to_owned()));
+    settle(&store, soon(&["c"])).await;
+    drop(store);
+    let store = scratch.open();
+    assert_eq!(written(&store), (4, "c".to_owned()));
+    assert_eq!(recall_one(&store, "a").await.unwrap().digest, None);
+    assert_eq!(recall_one(&store, "c").await, Some(delivered("c")));
+}
+
+#[tokio::test]
+async fn what_was_said_last_of_a_key_outlives_every_cleaning() {
+    let scratch = Scratch::new();
+    let mut store = scratch.open();
+    let mut random = rand::rngs::StdRng::seed_from_u64(7);
+    let mut expected: BTreeMap<String, Delivered> = BTreeMap::new();
+    let mut pruned = 0;
+    for round in 0..200_i64 {
+        let keys: BTreeSet<String> =
+            (0..200).map(|_| format!("k{}", random.random_range(0..3_000))).collect();
+        let (removed, changed): (Vec<String>, Vec<String>) =
+            keys.into_iter().partition(|_| random.random_bool(0.1));
+        let entry = |_: &String| {
+            let cursor = random.random_bool(0.9).then(|| Cursor(round * 10 - random.random_range(0..500)));
+            Delivered { digest: Some(Digest::of(&round.to_be_bytes())), cursor, ..delivered("") }
+        };
+        let entries: Vec<(String, Delivered)> = changed
+            .iter()
+            .map(entry)
+            .collect::<Vec<_>>()
+            .into_iter()
+            .zip(changed)
+            .map(|(e, k)| (k, e))
+            .collect();
+        removed.iter().for_each(|key| drop(expected.remove(key)));
+        expected.extend(entries.iter().cloned());
+        let urgency = if random.random_bool(0.5) { Urgency::Soon } else { Urgency::Now };
+        settle(&store, Settlement { entries, removed, urgency, ..Settlement::default() }).await;
+        if round % 10 == 9 {
+            let before = Cursor(round * 10 - 250);
+            let forgotten = store.prune_delivered(&job(), "", Forget::Before(before)).await.unwrap();
+            let is_old = |entry: &Delivered| entry.cursor.is_some_and(|cursor| cursor < before);
+            if forgotten > 0 {
+                expected.retain(|_, entry| !is_old(entry));
+            }
+            pruned += forgotten;
+        }
+        if round % 30 == 29 {
+            drop(store);
+            store = scratch.open();
+        }
+        if round % 7 == 0 || round == 199 {
+            let known: BTreeMap<String, Delivered> = scan(&store).await.into_iter().collect();
+            assert_eq!(known, expected, "round {round}");
+        }
+    }
+    assert!(pruned > 2_000, "{pruned}");
+    let blocks = store.0.database.tree.scan_prefix([keys::DELIVERED]).count();
+    assert!(blocks < 200, "{blocks} blocks are left");
 }
 
 #[tokio::test]
@@ -158,7 +250,8 @@ async fn pruning_forgets_what_is_older_than_a_cursor_and_what_has_none_stays() {
     settle(&store, Settlement { entries, ..Settlement::default() }).await;
     let pruned = store.prune_delivered(&job(), "", Forget::Before(Cursor(4_500))).await.unwrap();
     assert_eq!(pruned, 4_050);
-    assert_eq!(store.scan(&job(), "", None, 5_000).await.unwrap().len(), 950);
+    assert_eq!(scan(&store).await.len(), 950);
+    assert_eq!(store.prune_delivered(&job(), "", Forget::Before(Cursor(4_600))).await.unwrap(), 0, "too few");
     assert_eq!(store.prune_delivered(&job(), "", Forget::All).await.unwrap(), 950);
 }
 

@@ -101,7 +101,7 @@ fn a_newer_layout_is_left_alone() {
 async fn refuses_or_has_everything(scratch: &Scratch, what: &str) {
     let error = match scratch.try_open() {
         Err(error) => error,
-        Ok(store) => match store.scan(&job(), "", None, 100_000).await {
+        Ok(store) => match store.scan(&job(), "", &mut Place::default(), 100_000).await {
             Err(error) => error,
             Ok(entries) => {
                 assert_eq!(entries.len(), 20_000, "{what}: entries are gone and nobody said so");

@@ -1,6 +1,6 @@
 //! A filter's text, read and run on one row.
 
-use jaq_core::load::{Arena, File, Loader, lex, parse, span};
+use jaq_core::load::{Arena, File, Loader, span};
 use jaq_core::{Compiler, Ctx, Vars, data, load, unwrap_valr};
 use jaq_json::{Val, read};
 use serde_json::{Map, Value};
@@ -54,6 +54,10 @@ impl Program {
             let part = if part.is_empty() { text.len() } else { span(text, part).start.min(text.len()) };
             BadFilter { offset: text.get(..part).map_or(0, |before| before.chars().count()), problem }
         };
+        let expected = |first: Option<(&str, &str)>| match first {
+            Some((what, at)) => bad(at, format!("expected {what}")),
+            None => bad("", "can't be read".to_owned()),
+        };
         let kept = |name: &str| !LEFT_OUT.contains(&name);
         let defs = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
         let funs = jaq_core::funs().chain(jaq_std::funs()).chain(jaq_json::funs());
@@ -62,8 +66,12 @@ impl Program {
         let modules = loader.load(&arena, File { code: text, path: () }).map_err(|errors| {
             let first = errors.into_iter().next().map(|(_, error)| error);
             match first {
-                Some(load::Error::Lex(errors)) => lexed(errors, bad),
-                Some(load::Error::Parse(errors)) => parsed(errors, bad),
+                Some(load::Error::Lex(errors)) => {
+                    expected(errors.first().map(|(what, at)| (what.as_str(), *at)))
+                }
+                Some(load::Error::Parse(errors)) => {
+                    expected(errors.first().map(|(what, at)| (what.as_str(), *at)))
+                }
                 Some(load::Error::Io(errors)) => {
                     let part = errors.first().map_or("", |(part, _)| part);
                     bad(part, "a filter can't load modules".to_owned())
@@ -99,19 +107,5 @@ impl Program {
             return Err(format!("the filter makes {} MB of it", text.len() >> 20));
         }
         serde_json::from_str(&text).map_err(|_| "the filter does not make a JSON object of it".to_owned())
-    }
-}
-
-fn lexed<'a>(errors: Vec<lex::Error<&'a str>>, bad: impl Fn(&str, String) -> BadFilter) -> BadFilter {
-    match errors.into_iter().next() {
-        Some((expected, part)) => bad(part, format!("expected {}", expected.as_str())),
-        None => bad("", "can't be read".to_owned()),
-    }
-}
-
-fn parsed<'a>(errors: Vec<parse::Error<&'a str>>, bad: impl Fn(&str, String) -> BadFilter) -> BadFilter {
-    match errors.into_iter().next() {
-        Some((expected, part)) => bad(part, format!("expected {}", expected.as_str())),
-        None => bad("", "can't be read".to_owned()),
     }
 }

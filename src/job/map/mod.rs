@@ -351,8 +351,7 @@ impl FieldRule {
     fn make(&self, scope: Scope<'_>) -> Result<Option<Value>, Reason> {
         let found = match &self.origin {
             Origin::Field(path) => {
-                let name = path.to_string();
-                find(scope.row, &name).cloned().ok_or(Reason::Missing(name))
+                find_at(scope.row, path).cloned().ok_or_else(|| Reason::Missing(path.to_string()))
             }
             Origin::Template(template) => scope.text(template),
             Origin::Lookup(lookup) => scope.looked_up(*lookup),
@@ -401,12 +400,11 @@ impl RowsRule {
         match &self.rows {
             Rows::Lookup(lookup) => Ok(Borrowed(scope.answer(*lookup)?.unwrap_or_default())),
             Rows::Field(path) => {
-                let name = path.to_string();
-                let value = find(scope.row, &name);
+                let value = find_at(scope.row, path);
                 let unfit =
                     |value| Reason::Type { value: shortened(value), expected: "a list of rows".to_owned() };
                 match value {
-                    None if !self.omit_empty => Err(Reason::Missing(name)),
+                    None if !self.omit_empty => Err(Reason::Missing(path.to_string())),
                     None | Some(Value::Null) => Ok(Borrowed(&[])),
                     Some(Value::Array(rows)) => Ok(Borrowed(rows)),
                     // What a database without lists has: a list as text.
@@ -451,9 +449,8 @@ impl<'a> Scope<'a> {
     /// What a lookup is asked with for this row.
     fn key(self, lookup: &Lookup) -> Result<Vec<Value>, Reason> {
         let value = |path: &FieldPath| {
-            let name = path.to_string();
-            let value = find(self.row, &name).filter(|value| !value.is_null());
-            value.cloned().ok_or(Reason::Missing(name))
+            let value = find_at(self.row, path).filter(|value| !value.is_null());
+            value.cloned().ok_or_else(|| Reason::Missing(path.to_string()))
         };
         lookup.by.iter().map(value).collect()
     }
@@ -530,6 +527,13 @@ pub(crate) fn find<'a>(row: &'a Map<String, Value>, name: &str) -> Option<&'a Va
         let first = row.get(steps.next()?)?;
         steps.try_fold(first, |value, step| value.get(step))
     })
+}
+
+fn find_at<'a>(row: &'a Map<String, Value>, path: &FieldPath) -> Option<&'a Value> {
+    match path.steps() {
+        [name] => row.get(name),
+        _ => find(row, &path.to_string()),
+    }
 }
 
 /// A value inside a text: strings without quotes, everything else as JSON writes it.

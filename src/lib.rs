@@ -31,6 +31,9 @@ pub mod connection;
 /// What a job is, checked: trigger, two ends, limits.
 pub mod job;
 
+/// jq filters, each in a process of its own.
+pub mod filter;
+
 /// The ledger's types: slots, runs, outcomes, counts.
 pub mod run;
 

@@ -10,6 +10,7 @@ mod housekeeping;
 mod kills;
 mod layers;
 mod limits;
+mod maps;
 mod plan;
 mod planner;
 mod pull;

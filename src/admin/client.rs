@@ -101,9 +101,11 @@ impl ControlClient {
         read(send(request).await?).await
     }
 
-    /// `cadenced once --dry-run`; waits for the source to be read, however long it takes.
-    pub async fn dry_run(&self, job: &str) -> Result<Preview, ClientError> {
-        read(send(self.request(Method::GET, &format!("/jobs/{}/dry-run", escaped(job)))).await?).await
+    /// `cadenced once --dry-run`, or, with `rows`, `cadenced try`; waits for the source to be read, however long it takes.
+    pub async fn dry_run(&self, job: &str, rows: Option<usize>) -> Result<Preview, ClientError> {
+        let rows = rows.map(|rows| rows.to_string());
+        let request = self.request(Method::GET, &format!("/jobs/{}/dry-run", escaped(job)));
+        read(send(request.query(&query([("rows", rows.as_deref())]))).await?).await
     }
 
     /// `cadenced backfill`; tells of each page, and gives how it ended, however long that takes. Dropped, it cuts the

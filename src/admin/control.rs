@@ -34,8 +34,8 @@ pub trait Control: Send + Sync + 'static {
     fn slots(&self, job: JobName, date: Option<NaiveDate>) -> BoxFuture<'_, Answer<Vec<SlotRow>>>;
     /// Starts a run now. With [`Wait::Yes`] it answers when the run has ended.
     fn trigger(&self, job: JobName, again: Again, wait: Wait) -> BoxFuture<'_, Answer<Triggered>>;
-    /// What a run of the job would do now. Sends nothing and writes nothing.
-    fn dry_run(&self, job: JobName) -> BoxFuture<'_, Answer<Preview>>;
+    /// What a run of the job would do now, or, with `rows`, what becomes of that many rows of its source. Writes nothing.
+    fn dry_run(&self, job: JobName, rows: Option<usize>) -> BoxFuture<'_, Answer<Preview>>;
     /// Reads a stretch of the past of a job again, `[since, until)`, beside its own runs. What it tells comes as it goes;
     /// once nobody listens any more it is cut off, and the same stretch goes on there the next time.
     fn backfill(&self, job: JobName, since: Cursor, until: Cursor) -> BoxFuture<'_, Answer<Receiver<Step>>>;

@@ -191,8 +191,18 @@ async fn trigger(
     Ok(Json(control.trigger(job_name(&job)?, again, waiting(wait)).await?))
 }
 
-async fn dry_run(State(control): Daemon, Path(job): Path<String>) -> Reply<impl Serialize> {
-    Ok(Json(control.dry_run(job_name(&job)?).await?))
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct HowManyRows {
+    rows: Option<usize>,
+}
+
+async fn dry_run(
+    State(control): Daemon,
+    Path(job): Path<String>,
+    query: Asked<HowManyRows>,
+) -> Reply<impl Serialize> {
+    Ok(Json(control.dry_run(job_name(&job)?, asked(query)?.rows).await?))
 }
 
 #[derive(Deserialize)]

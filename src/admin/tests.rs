@@ -79,10 +79,10 @@ impl Control for Scripted {
         Box::pin(async { Health::new(61, jobs, ReloadHealth { ok: true, why: None }) })
     }
 
-    fn dry_run(&self, job: JobName) -> BoxFuture<'_, Answer<Preview>> {
-        let (requests, rejected, stops) = (Vec::new(), Vec::new(), None);
-        let what = format!("dry-run {job}");
-        self.hears(what, Preview { job, counts: None, requests, more_requests: 0, rejected, stops })
+    fn dry_run(&self, job: JobName, rows: Option<usize>) -> BoxFuture<'_, Answer<Preview>> {
+        let (requests, rejected, stops, tried) = (Vec::new(), Vec::new(), None, Vec::new());
+        let what = rows.map_or_else(|| format!("dry-run {job}"), |rows| format!("try {job} {rows}"));
+        self.hears(what, Preview { job, counts: None, requests, more_requests: 0, rejected, stops, tried })
     }
 
     fn status(&self) -> BoxFuture<'_, Answer<Vec<JobStatus>>> {

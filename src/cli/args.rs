@@ -40,6 +40,8 @@ pub(super) enum Command {
     Plan(Plan),
     /// Run one job now, without the daemon
     Once(Once),
+    /// Show what becomes of the first rows of a job: source row, mapped record, request; sends no record and writes nothing
+    Try(Try),
     /// Read a stretch of the past again, with its own place in the list; no daemon may run
     Backfill(Backfill),
     /// How every job is doing
@@ -67,6 +69,9 @@ pub(super) enum Command {
     /// Everything the daemon remembers, as JSON lines
     #[command(subcommand)]
     State(StateCommand),
+    /// Put rows through a filter: the process that a job with a `filter` starts for itself
+    #[command(name = crate::filter::COMMAND, hide = true)]
+    FilterRows,
     /// Print a script that teaches a shell to complete these commands
     Completions {
         /// The shell
@@ -119,6 +124,18 @@ pub(super) struct Check {
 #[derive(Debug, Args)]
 pub(super) struct Shown {
     /// How it is written
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Try {
+    /// The job
+    pub(super) job: String,
+    /// How many rows of its source
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(super) limit: usize,
+    /// How they are written
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
 }

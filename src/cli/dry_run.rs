@@ -1,8 +1,9 @@
-//! `cadenced once JOB --dry-run`: what a run would send, as people and programs read it.
+//! `cadenced once JOB --dry-run` and `cadenced try JOB`: what a run would send, as people and programs read it.
 
 use super::args::Format;
 use super::output::{Exit, Stop, counted, json_line, say};
-use crate::connectors::{Preview, PreviewedRequest};
+use crate::connectors::{Preview, PreviewedRequest, Tried};
+use serde_json::Value;
 use std::io::Write;
 
 /// The exit code is that of the preview, not of the run it stands for.
@@ -13,6 +14,36 @@ pub(super) fn print(preview: &Preview, format: Format, out: &mut impl Write) -> 
     }
     say("nothing was sent and nothing was written");
     Ok(Exit::Ok)
+}
+
+/// Exits with 2 where a row would be rejected.
+pub(super) fn print_tried(preview: &Preview, format: Format, out: &mut impl Write) -> Result<Exit, Stop> {
+    let rejected = preview.tried.iter().filter(|tried| tried.rejected.is_some()).count() as u64;
+    match format {
+        Format::Json => json_line(out, preview)?,
+        Format::Text => {
+            let tried = counted(preview.tried.len() as u64, "row");
+            writeln!(out, "{}: {tried} tried, {rejected} rejected or left out", preview.job)?;
+            for (number, Tried { row, record, rejected, request }) in (1..).zip(&preview.tried) {
+                writeln!(out, "\nrow {number}    {}", Value::Object(row.clone()))?;
+                if let Some(record) = record {
+                    writeln!(out, "  record  {record}")?;
+                }
+                if let Some(reason) = rejected {
+                    writeln!(out, "  rejected  {reason}")?;
+                }
+                if let Some(request) = request {
+                    writeln!(out, "  request {request}")?;
+                }
+            }
+            for (number, request) in (1..).zip(&preview.requests) {
+                write!(out, "\nrequest {number}:")?;
+                print_request(request, out)?;
+            }
+        }
+    }
+    say("no record was sent and nothing was written");
+    Ok(if rejected > 0 { Exit::Partial } else { Exit::Ok })
 }
 
 fn print_text(preview: &Preview, out: &mut impl Write) -> Result<(), Stop> {

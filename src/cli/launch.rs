@@ -1,6 +1,6 @@
 //! The commands that run jobs in this process: the daemon, a single run.
 
-use super::args::{Format, Once};
+use super::args::{Format, Once, Try};
 use super::control::exit_of;
 use super::dry_run;
 use super::output::{Exit, Stop, counted, json_line, say};
@@ -59,11 +59,20 @@ pub(super) fn once(place: &Place, args: &Once, out: &mut impl Write) -> Result<E
     start_logging(loaded.settings.log.format, "warn,cadenced::runner=error")?;
     let runtime = runtime()?;
     if args.dry_run {
-        let preview = runtime.block_on(preview(&loaded, job))?;
+        let preview = runtime.block_on(preview(&loaded, job, None))?;
         return dry_run::print(&preview, args.format, out);
     }
     let report = runtime.block_on(run_once(&loaded, job))?;
     print_report(&report, args.format, out)
+}
+
+/// `cadenced try`.
+pub(super) fn try_job(place: &Place, args: &Try, out: &mut impl Write) -> Result<Exit, Stop> {
+    let loaded = place.load()?;
+    let job = job(&loaded, &args.job)?;
+    start_logging(loaded.settings.log.format, "warn")?;
+    let preview = runtime()?.block_on(preview(&loaded, job, Some(args.limit)))?;
+    dry_run::print_tried(&preview, args.format, out)
 }
 
 /// Prints how a run ended; the exit code is its outcome.
@@ -118,10 +127,10 @@ async fn run_once<'a>(loaded: &Loaded, job: &'a Job) -> Result<Report<'a>, Stop>
     }
 }
 
-async fn preview(loaded: &Loaded, job: &Job) -> Result<Preview, Stop> {
-    match daemon::preview(loaded, job, Arc::new(SystemClock)).await {
+async fn preview(loaded: &Loaded, job: &Job, rows: Option<usize>) -> Result<Preview, Stop> {
+    match daemon::preview(loaded, job, rows, Arc::new(SystemClock)).await {
         Err(StartError::State(StateError::Held { .. })) => {
-            Ok(holder(loaded).await?.dry_run(job.name.as_str()).await?)
+            Ok(holder(loaded).await?.dry_run(job.name.as_str(), rows).await?)
         }
         preview => Ok(preview?),
     }

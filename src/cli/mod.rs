@@ -24,6 +24,7 @@ pub use output::Exit;
 
 use crate::admin::ControlClient;
 use crate::clock::{Clock as _, SystemClock};
+use crate::filter;
 use args::{Cli, Command};
 use clap::{CommandFactory as _, Parser as _};
 use clap_complete::Shell;
@@ -68,8 +69,13 @@ fn perform(cli: Cli, out: &mut impl Write) -> Result<Exit, Stop> {
         Command::Demo => demo::demo(),
         Command::Sandbox(args) => sandbox::sandbox(&args, out),
         Command::Once(args) => launch::once(&place, &args, out),
+        Command::Try(args) => launch::try_job(&place, &args, out),
         Command::Backfill(args) => backfill::backfill(&place, &args, out),
         Command::Check(args) => check::check(&place, &args, SystemClock.now(), out),
+        Command::FilterRows => {
+            filter::serve(std::io::stdin().lock(), out)?;
+            Ok(Exit::Ok)
+        }
         Command::Completions { shell } => completions(shell, out),
         Command::Next(args) => next::next(&place, &args, SystemClock.now(), out),
         talk => runtime()?.block_on(perform_talking(talk, &place, out)),
@@ -96,9 +102,11 @@ async fn perform_talking(command: Command, place: &Place, out: &mut impl Write) 
         | Command::Demo
         | Command::Sandbox(_)
         | Command::Once(_)
+        | Command::Try(_)
         | Command::Backfill(_)
         | Command::Check(_)
         | Command::Next(_)
+        | Command::FilterRows
         | Command::Completions { .. } => Err(Stop::new(Exit::Internal, "this command needs no daemon")),
     }
 }

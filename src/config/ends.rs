@@ -1,4 +1,5 @@
-//! The ends of a job but for `pull` and `push`, which have files of their own: `write` and `read`, with the `map` between.
+//! The ends of a job but for `pull` and `push`, which have files of their own: `write` and `read`; what stands between them
+//! is in `map`.
 
 use super::connections;
 use super::diagnostic::did_you_mean;
@@ -6,8 +7,8 @@ use super::document::{Node, Value};
 use super::layers::resolve_path;
 use super::reader::Table;
 use super::units::{self, Wrong};
-use crate::job::{FieldMap, MapRule, OnGone, Read, Target, ValueType, Write};
-use crate::words::{ConnectionName, FieldPath};
+use crate::job::{FieldMap, OnGone, Read, Shaping, Target, Write};
+use crate::words::ConnectionName;
 use serde_json::Number;
 
 /// The `[connection]` tables, for the jobs that name them.
@@ -62,15 +63,11 @@ pub(super) fn unfillable(node: &Node, name: &str) -> Wrong {
 }
 
 /// Where pulled rows go.
-pub(super) fn write(
-    table: &Table<'_>,
-    connections: &Connections<'_>,
-    map: Option<FieldMap>,
-) -> Option<Write> {
+pub(super) fn write(table: &Table<'_>, connections: &Connections<'_>, shaping: Shaping) -> Option<Write> {
     let to = table.require("to", |node| connections.named(node, Kind::Sql));
     let made = |node: &Node| {
         let name = units::words(node)?;
-        match &map {
+        match &shaping.map {
             Some(FieldMap(fields)) if !fields.iter().any(|(field, _)| *field == name) => {
                 let help = did_you_mean(&name, fields.iter().map(|(field, _)| field.as_str()));
                 Err(Wrong::new(format!("`map` makes no column `{name}`")).help(help))
@@ -114,7 +111,7 @@ pub(super) fn write(
         text.zip(key).map(|(text, key)| Target::Statement { text, key })
     };
     table.finish();
-    Some(Write { to: to?, target: target?, map, on_gone: on_gone.unwrap_or_default() })
+    Some(Write { to: to?, target: target?, shaping, on_gone: on_gone.unwrap_or_default() })
 }
 
 /// Which rows are read from the ERP.
@@ -165,35 +162,4 @@ pub(super) fn json(node: &Node, seen: &mut dyn FnMut(&Node, &str)) -> serde_json
         Value::Array(list) => list.iter().map(|node| json(node, seen)).collect(),
         Value::Table(entries) => entries.iter().map(|(key, node)| (key.clone(), json(node, seen))).collect(),
     }
-}
-
-/// How a row of one side becomes a record of the other.
-pub(super) fn map(table: &Table<'_>, key: &'static str) -> Option<FieldMap> {
-    let fields = table.entries(key, |table, name, node| match &node.value {
-        Value::Text(text) if text == "$record" => Ok(MapRule::Record),
-        Value::Text(_) => units::template(node).map(MapRule::Template),
-        Value::Table(_) => {
-            let rule = table.below(name, node).and_then(|rule| field_rule(&rule));
-            // What is wrong inside has been reported where it stands.
-            Ok(rule.unwrap_or(MapRule::Record))
-        }
-        _ => Ok(MapRule::Constant(json(node, &mut |_, _| {}))),
-    });
-    fields.map(FieldMap)
-}
-
-fn field_rule(table: &Table<'_>) -> Option<MapRule> {
-    let types = [
-        ("text", ValueType::Text),
-        ("decimal", ValueType::Decimal),
-        ("integer", ValueType::Integer),
-        ("bool", ValueType::Bool),
-    ];
-    let field = table.require("field", |node| match units::field_path(node)? {
-        path if path == FieldPath::default() => Err(Wrong::new("must not be empty")),
-        path => Ok(path),
-    });
-    let value_type = table.require("type", |node| units::one_of(node, &types));
-    table.finish();
-    Some(MapRule::Field { field: field?, value_type: value_type? })
 }

@@ -5,7 +5,7 @@ use super::document::Node;
 use super::ends::{self, Connections};
 use super::reader::Table;
 use super::units::{self, Wrong};
-use super::{Loaded, pull, push, trigger};
+use super::{Loaded, map, pull, push, trigger};
 use crate::job::pull::Echo;
 use crate::job::{Estimate, Job, Trigger, Work};
 use crate::schedule::{CatchUp, Overlap, Policy, Rerun};
@@ -137,15 +137,15 @@ fn timeout_fits(table: &Table<'_>, trigger: &Trigger, policy: &Policy) {
 
 /// The two ends; nothing if any of them is wrong.
 fn work(table: &Table<'_>, zone: Tz, connections: &Connections<'_>, names: &[&str]) -> Option<Work> {
-    let map = ends::map(table, "map");
+    let shaping = map::shaping(table, connections, names);
     let [pull, write, read, push] = ["pull", "write", "read", "push"].map(|key| table.table(key));
     let has = |key: &str| table.node.get(key).is_some();
 
     let pull_end = pull.as_ref().map(|pull| pull::read(pull, zone, connections));
-    let write_end = write.as_ref().map(|write| ends::write(write, connections, map.clone()));
+    let write_end = write.as_ref().map(|write| ends::write(write, connections, shaping.clone()));
     let read_end = read.as_ref().map(|read| ends::read(read, connections));
     let key = read_end.as_ref().and_then(Option::as_ref).map(|read| read.key.as_slice());
-    let push_end = push.as_ref().map(|push| push::read(push, connections, key, map, names));
+    let push_end = push.as_ref().map(|push| push::read(push, connections, key, shaping, names));
 
     if (has("pull") || has("write")) && (has("read") || has("push")) {
         let wrong = Wrong::new("moves records both ways")

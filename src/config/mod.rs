@@ -18,6 +18,7 @@ mod document;
 mod ends;
 mod jobs;
 mod layers;
+mod map;
 mod pull;
 mod push;
 mod reader;

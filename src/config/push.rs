@@ -4,11 +4,12 @@ use super::diagnostic::did_you_mean;
 use super::document::{Node, Value};
 use super::ends::{self, Connections, Kind, unfillable};
 use super::layers::METHOD_KEYS;
+use super::map;
 use super::reader::Table;
 use super::units::{self, Wrong};
 use crate::job::map::plain_text;
 use crate::job::push::{Lists, Matched, Method, ReadBack, ResultCounts, Words};
-use crate::job::{FieldMap, Parent, Push, PushGone, Results, Send, Verify};
+use crate::job::{Parent, Push, PushGone, Results, Send, Shaping, Verify};
 use crate::words::{FieldPath, JobName, Template};
 
 /// A body of this size is built in memory without harm.
@@ -24,7 +25,7 @@ pub(super) fn read(
     table: &Table<'_>,
     connections: &Connections<'_>,
     key: Option<&[String]>,
-    map: Option<FieldMap>,
+    shaping: Shaping,
     names: &[&str],
 ) -> Option<Push> {
     let to = table.require("to", |node| connections.named(node, Kind::Rest));
@@ -54,7 +55,7 @@ pub(super) fn read(
         table.error(Some("body"), &table.place("body"), wrong);
     }
     let send = table.get("send", |node| send(table, node)).unwrap_or_default();
-    let on_gone = on_gone(table, &in_key, &places);
+    let on_gone = on_gone(table, connections, &in_key, &places);
     let idempotent = table.get("idempotent", units::flag);
     let results = table.list("results", |node| match table.below("results", node) {
         Some(table) => Ok(results(&table)),
@@ -80,7 +81,7 @@ pub(super) fn read(
         batch_records: batch_records.unwrap_or(1_000),
         batch_bytes: batch_bytes.unwrap_or(BATCH_BYTES as usize),
         body,
-        map,
+        shaping,
         send,
         on_gone: on_gone?,
         idempotent: idempotent.unwrap_or(method.is_idempotent()),
@@ -199,7 +200,12 @@ fn send(table: &Table<'_>, node: &Node) -> Result<Send, Wrong> {
 }
 
 /// What the platform is told of rows that are gone: by default what the body has a place for.
-fn on_gone(table: &Table<'_>, in_key: InKey<'_>, places: &Places) -> Option<PushGone> {
+fn on_gone(
+    table: &Table<'_>,
+    connections: &Connections<'_>,
+    in_key: InKey<'_>,
+    places: &Places,
+) -> Option<PushGone> {
     let in_body = if places.gone { PushGone::Body } else { PushGone::Ignore };
     let Some(node) = table.take("on-gone") else { return Some(in_body) };
     let refuse = |problem: &str, help: &str| {
@@ -233,7 +239,7 @@ fn on_gone(table: &Table<'_>, in_key: InKey<'_>, places: &Places) -> Option<Push
         placeholders(&path, node)?;
         Ok(path)
     });
-    let zero = ends::map(&gone, "zero");
+    let zero = map::plain(&gone, "zero", connections);
     gone.finish();
     match (delete, zero) {
         (Some(path), None) => Some(PushGone::Delete(path)),

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 mod layering;
+mod maps;
 mod mistakes;
 mod pushes;
 mod secrets;

@@ -33,7 +33,7 @@ pub async fn check(
                 None => continue,
             },
             Work::Push(read, push) => match databases.get(&read.from) {
-                Some(database) => erp::check_read(database, read, &push.group_by, push.map.as_ref()).await,
+                Some(database) => erp::check_read(database, read, &push.group_by, &push.shaping).await,
                 None => continue,
             },
             Work::Unconfigured => continue,

@@ -56,10 +56,25 @@ impl Echoes {
     /// The digest it would have, had it been sent; nothing where it lacks a field that is sent.
     fn content(&self, record: &Record) -> Option<Digest> {
         let values = fields_of(&record.content, &self.push.fields).into_iter();
-        let fields = self.push.fields.iter().zip(values);
-        let sent: Option<Map<String, Value>> =
-            fields.map(|(field, value)| Some((field.to_string(), value?))).collect();
-        Some(Digest::of(Value::Object(sent?).to_string().as_bytes()))
+        let mut sent = Map::new();
+        for (field, value) in self.push.fields.iter().zip(values) {
+            put(&mut sent, field.steps(), value?);
+        }
+        Some(Digest::of(Value::Object(sent).to_string().as_bytes()))
+    }
+}
+
+/// Puts a value where its path leads, inside the records on the way.
+fn put(record: &mut Map<String, Value>, path: &[String], value: Value) {
+    match path {
+        [] => {}
+        [name] => drop(record.insert(name.clone(), value)),
+        [name, rest @ ..] => {
+            let inner = record.entry(name.clone()).or_insert_with(|| Value::Object(Map::new()));
+            if let Value::Object(inner) = inner {
+                put(inner, rest, value);
+            }
+        }
     }
 }
 

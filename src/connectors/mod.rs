@@ -14,15 +14,16 @@ mod push;
 mod retried;
 mod seen;
 mod since;
+mod trial;
 
 pub use check::check;
-pub use preview::{Preview, PreviewCounts, PreviewedReject, PreviewedRequest};
+pub use preview::{Preview, PreviewCounts, PreviewedReject, PreviewedRequest, Tried};
 pub use retried::{Wanted, drop_rejects, retry_rejects};
 
 use crate::clock::SharedClock;
 use crate::connection::{Connection, ConnectionKind};
-use crate::erp::{Database, SqlSink, SqlSource};
-use crate::job::{Cursor, CursorFormat, Job, Pull, Push, Read, Work, Write};
+use crate::erp::{Database, Mapper, SqlSink, SqlSource};
+use crate::job::{Cursor, CursorFormat, Job, Pull, Push, Read, Shaping, Work, Write};
 use crate::planner::Closed;
 use crate::rest::{
     Client, Ping, PingStep, PullSource, Reader, RestSink, SharedWalk, Watch, Witnesses, waiting_row,
@@ -212,7 +213,7 @@ impl Connectors {
         let job = &token.slot.job;
         let database = self.database(&read.from)?;
         let (read_now, columns) = since::read_now(&self.store, job, read, push).await?;
-        let source = SqlSource::new(database, &read_now, push.map.clone(), columns);
+        let source = SqlSource::new(database, &read_now, self.mapper(&push.shaping)?, columns);
         let limit = Limit::of(&self.store).get(job, push.batch_records).await?;
         let sink = RestSink::new(Arc::new(client.clone()), push, limit);
         let (store, clock) = (self.store.clone(), self.clock.clone());
@@ -232,7 +233,7 @@ impl Connectors {
         if backfill.is_some() {
             client = client.behind_live_jobs();
         }
-        let sink = SqlSink::new(self.database(&write.to)?, &job.name, write);
+        let sink = SqlSink::new(self.database(&write.to)?, &job.name, write, self.mapper(&write.shaping)?);
         let witnesses = match &pull.each {
             Some(_) => {
                 let kept = self.store.get_blob(WITNESSES, job.name.as_str()).await.map_err(state)?;
@@ -346,6 +347,11 @@ impl Connectors {
     fn turns(&self, job: &JobName) -> Turns {
         let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(turns.entry(job.clone()).or_default())
+    }
+
+    fn mapper(&self, shaping: &Shaping) -> Result<Mapper, Failure> {
+        let databases = shaping.lookups.iter().map(|lookup| self.database(&lookup.from));
+        Ok(Mapper::new(shaping, databases.collect::<Result<_, _>>()?))
     }
 
     fn client(&self, name: &ConnectionName) -> Result<Arc<Client>, Failure> {

@@ -36,6 +36,22 @@ pub struct Preview {
     pub rejected: Vec<PreviewedReject>,
     /// Why the run would stop after these requests, or remove nothing, if it would.
     pub stops: Option<String>,
+    /// Of a trial: rows of the source, each beside what becomes of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tried: Vec<Tried>,
+}
+
+/// A row of the source beside what becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tried {
+    /// The row, as the source has it.
+    pub row: serde_json::Map<String, serde_json::Value>,
+    /// The record that is made of it.
+    pub record: Option<serde_json::Value>,
+    /// Why there is none.
+    pub rejected: Option<String>,
+    /// Which of the requests it goes out with, or came with, counted from 1.
+    pub request: Option<usize>,
 }
 
 /// What would become of the records.
@@ -101,14 +117,7 @@ impl Connectors {
     /// # Errors
     /// What would keep the run from getting as far as its first request.
     pub async fn preview(&self, job: &Job) -> Result<Preview, Failure> {
-        let mut preview = Preview {
-            job: job.name.clone(),
-            counts: None,
-            requests: Vec::new(),
-            more_requests: 0,
-            rejected: Vec::new(),
-            stops: None,
-        };
+        let mut preview = Preview::of(&job.name);
         // Nothing is claimed: the token only names the job.
         let slot = Slot { job: job.name.clone(), at: self.clock.now() };
         let token = Token { run: RunId(0), slot, attempt: 0 };
@@ -169,6 +178,19 @@ impl Connectors {
 }
 
 impl Preview {
+    /// Of a job, with nothing in it yet.
+    pub(super) fn of(job: &JobName) -> Self {
+        Self {
+            job: job.clone(),
+            counts: None,
+            requests: Vec::new(),
+            more_requests: 0,
+            rejected: Vec::new(),
+            stops: None,
+            tried: Vec::new(),
+        }
+    }
+
     fn take(
         &mut self,
         batches: &mut Vec<Batch>,
@@ -201,6 +223,16 @@ impl Preview {
             self.more_requests += 1;
             return Ok(());
         }
+        self.show(client, connection, request, batch)
+    }
+
+    pub(super) fn show(
+        &mut self,
+        client: &Client,
+        connection: &ConnectionName,
+        request: &Request,
+        batch: &Batch,
+    ) -> Result<(), Failure> {
         let Shown { origin, path, headers, body } = client.show(request)?;
         self.requests.push(PreviewedRequest {
             connection: connection.clone(),

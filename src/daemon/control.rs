@@ -460,10 +460,14 @@ impl Control for DaemonControl {
         Box::pin(self.trigger_now(job, again, wait))
     }
 
-    fn dry_run(&self, job: JobName) -> BoxFuture<'_, Answer<Preview>> {
+    fn dry_run(&self, job: JobName, rows: Option<usize>) -> BoxFuture<'_, Answer<Preview>> {
         Box::pin(async move {
             let job = self.job(&job)?;
-            let previewed = self.reloader.connectors().preview(&job).await;
+            let connectors = self.reloader.connectors();
+            let previewed = match rows {
+                None => connectors.preview(&job).await,
+                Some(rows) => connectors.try_rows(&job, rows).await,
+            };
             let why = |failure: Failure| format!("{}: a run would fail: {failure}", job.name);
             previewed.map_err(|failure| Refusal::Busy { message: why(failure) })
         })

@@ -61,15 +61,23 @@ pub async fn backfill(
     once
 }
 
-/// What a run of `job` would do, without doing it. A state directory that isn't there yet is not created for it.
-pub async fn preview(loaded: &Loaded, job: &Job, clock: SharedClock) -> Result<Preview, StartError> {
+/// What a run of `job` would do, without doing it, or, with `rows`, what becomes of that many rows of its source. A state directory that isn't there yet is not created for it.
+pub async fn preview(
+    loaded: &Loaded,
+    job: &Job,
+    rows: Option<usize>,
+    clock: SharedClock,
+) -> Result<Preview, StartError> {
     let state = &loaded.settings.state;
     let nothing_yet =
         tempfile::tempdir().map_err(|error| StartError::Job(format!("{}: {error}", job.name)))?;
     let dir = if state.join("db").exists() { state } else { nothing_yet.path() };
     let store = open_store(dir, &clock).await?;
     let connectors = connect(loaded, &store, &clock).await?;
-    let preview = connectors.preview(job).await;
+    let preview = match rows {
+        None => connectors.preview(job).await,
+        Some(rows) => connectors.try_rows(job, rows).await,
+    };
     drop(connectors);
     drop(blocking(move || drop(store)).await);
     preview.map_err(|failure| StartError::Job(format!("{}: a run would fail: {failure}", job.name)))

@@ -1,12 +1,13 @@
 //! Asks a database whether it could do a job's work, without doing any of it: what is wrong with the query or the table,
 //! which columns a map names in vain, and which types can't hold what the map makes.
 
-use super::Database;
 use super::database::Access;
 use super::source::Query;
 use super::statement::Statement;
 use super::table::{Table, missing};
-use crate::job::{FieldMap, MapRule, OnGone, Read, Target, ValueType, Write};
+use super::{Database, Mapper};
+use crate::job::map::{Condition, Convert, MomentFormat, Origin};
+use crate::job::{FieldMap, MapRule, OnGone, Read, Shaping, Target, ValueType, Write};
 use crate::transfer::Failure;
 
 /// Opens a connection, and no more.
@@ -26,28 +27,36 @@ pub async fn check_read(
     database: &Database,
     read: &Read,
     group_by: &[String],
-    map: Option<&FieldMap>,
+    shaping: &Shaping,
 ) -> Result<Vec<String>, Failure> {
-    let query = Query::new(read, None, group_by.to_vec());
-    let (session, columns) = query.prepare(database).await?;
+    let query = Query::new(read, group_by.to_vec());
+    let (session, columns) = query.prepare(database, &Mapper::default()).await?;
     session.close().await;
     let mut problems = Vec::new();
-    for (_, rule) in map.iter().flat_map(|map| &map.0) {
-        for (name, value_type) in taken(rule) {
-            // A name with dots may be one column's, or lead into a column of JSON.
-            let first = name.split('.').next().unwrap_or_default();
-            match columns.iter().find(|(column, _)| *column == name || column == first) {
-                None => problems.push(format!(
-                    "the query has no column `{name}`, which the map takes; it has {}",
-                    columns.iter().map(|(column, _)| column.as_str()).collect::<Vec<_>>().join(", ")
-                )),
-                Some((column, declared)) if *column == name => {
-                    let sort = Sort::of(declared);
-                    if let Some(value_type) = value_type.filter(|value_type| !sort.gives(*value_type)) {
-                        problems.push(clash(column, declared, "no", value_type));
-                    }
-                }
-                Some(_) => {}
+    // A name with dots may be one column's, or lead into a column of JSON.
+    let has = |name: &str| {
+        let first = name.split('.').next().unwrap_or_default();
+        columns.iter().any(|(column, _)| column == name || column == first)
+    };
+    let all = || columns.iter().map(|(column, _)| column.as_str()).collect::<Vec<_>>().join(", ");
+    let asked =
+        shaping.only.iter().flat_map(Condition::fields).map(|name| (name.to_owned(), "`where` names"));
+    let map = Shaping { only: None, ..shaping.clone() };
+    let mut told = Vec::new();
+    for (name, who) in asked.chain(map.needed_fields().into_iter().map(|name| (name, "the map takes"))) {
+        if !has(&name) && !told.contains(&name) {
+            problems.push(format!("the query has no column `{name}`, which {who}; it has {}", all()));
+            told.push(name);
+        }
+    }
+    // What a filter makes of the columns only it knows.
+    if let (Some(map), None) = (&shaping.map, &shaping.filter) {
+        for (name, value_type) in typed(map) {
+            let Some((column, declared)) = columns.iter().find(|(column, _)| *column == name) else {
+                continue;
+            };
+            if !Sort::of(declared).gives(value_type) {
+                problems.push(clash(column, declared, "no", value_type));
             }
         }
     }
@@ -61,7 +70,7 @@ pub async fn check_read(
 /// The failure a run would end with: no connection, no such table, no unique index on the key, a statement that is wrong.
 pub async fn check_write(database: &Database, write: &Write) -> Result<Vec<String>, Failure> {
     let mut session = database.connect(Access::Write).await?;
-    let made = write.map.as_ref().map(|map| map.0.as_slice());
+    let made = write.shaping.map.as_ref().map(|map| map.0.as_slice());
     let mut problems = Vec::new();
     match &write.target {
         Target::Table { name, upsert_by, create } => {
@@ -81,10 +90,11 @@ pub async fn check_write(database: &Database, write: &Write) -> Result<Vec<Strin
                             continue;
                         };
                         let column = &table.columns[at];
-                        if let MapRule::Field { value_type, .. } = rule
-                            && !Sort::of(&column.declared).takes(*value_type)
+                        if let MapRule::Field(rule) = rule
+                            && let Convert::Type(value_type) = &rule.convert
+                            && !Sort::of(&column.declared).takes(value_type)
                         {
-                            problems.push(clash(&column.name, &column.declared, "not for", *value_type));
+                            problems.push(clash(&column.name, &column.declared, "not for", value_type));
                         }
                     }
                     if let OnGone::Set(set) = &write.on_gone {
@@ -110,24 +120,32 @@ pub async fn check_write(database: &Database, write: &Write) -> Result<Vec<Strin
     Ok(problems)
 }
 
-/// The fields of a row that a rule takes, with the type it makes of them.
-fn taken(rule: &MapRule) -> Vec<(String, Option<ValueType>)> {
-    match rule {
-        MapRule::Template(template) => {
-            template.placeholders().into_iter().map(|name| (name.to_owned(), None)).collect()
+/// The fields of a row that a map takes, with the types it makes of them.
+fn typed(map: &FieldMap) -> Vec<(String, &ValueType)> {
+    let mut found = Vec::new();
+    for (_, rule) in &map.0 {
+        match rule {
+            MapRule::Nested(map) => found.extend(typed(map)),
+            MapRule::Field(rule) => {
+                if let (Origin::Field(path), Convert::Type(value_type)) = (&rule.origin, &rule.convert) {
+                    found.push((path.to_string(), value_type));
+                }
+            }
+            _ => {}
         }
-        MapRule::Field { field, value_type } => vec![(field.to_string(), Some(*value_type))],
-        _ => Vec::new(),
     }
+    found
 }
 
-fn clash(column: &str, declared: &str, how: &str, value_type: ValueType) -> String {
+fn clash(column: &str, declared: &str, how: &str, value_type: &ValueType) -> String {
     let declared = declared.to_lowercase();
     let wanted = match value_type {
         ValueType::Text => "text",
-        ValueType::Decimal => "decimal",
+        ValueType::Decimal | ValueType::Places { .. } => "decimal",
         ValueType::Integer => "integer",
         ValueType::Bool => "bool",
+        ValueType::Date(_) => "date",
+        ValueType::Timestamp(_) => "timestamp",
     };
     format!("column `{column}` is of type {declared}, which is {how} `type = \"{wanted}\"`")
 }
@@ -162,20 +180,35 @@ impl Sort {
     }
 
     /// Whether its values can become this type. Money doesn't come out of a float.
-    fn gives(self, value_type: ValueType) -> bool {
+    fn gives(self, value_type: &ValueType) -> bool {
         match value_type {
             ValueType::Text => true,
-            ValueType::Decimal => !matches!(self, Self::Float | Self::Time | Self::Bytes),
+            ValueType::Decimal | ValueType::Places { .. } => {
+                !matches!(self, Self::Float | Self::Time | Self::Bytes)
+            }
             ValueType::Integer | ValueType::Bool => !matches!(self, Self::Time | Self::Bytes),
+            ValueType::Date(rule) | ValueType::Timestamp(rule) => self.holds(rule.from.as_ref()),
         }
     }
 
     /// Whether it holds every value of this type.
-    fn takes(self, value_type: ValueType) -> bool {
+    fn takes(self, value_type: &ValueType) -> bool {
         match value_type {
             ValueType::Text => true,
-            ValueType::Decimal => matches!(self, Self::Decimal | Self::Any),
+            ValueType::Decimal | ValueType::Places { .. } => matches!(self, Self::Decimal | Self::Any),
             ValueType::Integer | ValueType::Bool => !matches!(self, Self::Time | Self::Bytes),
+            ValueType::Date(rule) | ValueType::Timestamp(rule) => self.holds(rule.to.as_ref()),
+        }
+    }
+
+    /// Whether it holds dates or times written so. A pattern may be one of digits only.
+    fn holds(self, format: Option<&MomentFormat>) -> bool {
+        match format {
+            None | Some(MomentFormat::Rfc3339) => matches!(self, Self::Time | Self::Any),
+            Some(MomentFormat::EpochSeconds | MomentFormat::EpochMillis) => {
+                !matches!(self, Self::Time | Self::Bytes)
+            }
+            Some(MomentFormat::Pattern { .. }) => !matches!(self, Self::Float | Self::Bytes),
         }
     }
 }

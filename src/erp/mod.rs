@@ -12,6 +12,8 @@ mod create;
 mod database;
 mod failure;
 mod links;
+mod lookup;
+mod mapper;
 mod row;
 mod session;
 mod sink;
@@ -23,8 +25,9 @@ mod upserts;
 
 pub use check::{check_connection, check_read, check_write};
 pub use database::Database;
+pub use mapper::{Mapped, Mapper};
 pub use sink::SqlSink;
-pub use source::SqlSource;
+pub use source::{Sample, SqlSource};
 
 #[cfg(test)]
 mod tests;

@@ -3,23 +3,25 @@
 //! database refuses, which become rejects and cost their neighbours nothing. A lost connection, a lock or a time-out
 //! fails the batch, and nothing of it is committed.
 
-use super::Database;
 use super::create;
 use super::database::Access;
 use super::failure::{Fault, failure, fault};
 use super::links::{self, Performed};
+use super::mapper::Mapped;
 use super::session::{Connection, Session};
 use super::statement::{Call, Statement};
 use super::table::{Table, missing};
 use super::upserts::{Upsert, Upserts};
+use super::{Database, Mapper};
 use crate::crash;
 use crate::job::{Target, Write};
 use crate::transfer::{Batch, Failure, Record, Rejected, Settled, Sink, json};
 use crate::words::JobName;
 use futures_util::future::BoxFuture;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::sync::Arc;
 
+/// Why a record can't be written that is a list, or a bare value.
 pub(super) const NO_OBJECT: &str = "the row is not a JSON object";
 
 /// A table or statement that takes records.
@@ -27,6 +29,7 @@ pub struct SqlSink {
     database: Database,
     job: JobName,
     write: Write,
+    mapper: Mapper,
     /// Found at the first batch; the session is missing after a failed one.
     plan: Option<Plan>,
     session: Option<Session>,
@@ -62,16 +65,17 @@ struct Done {
 }
 
 impl SqlSink {
-    /// What `write` names; ids are kept under the job's name.
+    /// What `write` names; `mapper` makes what is written of the records, and ids are kept under the job's name.
     #[must_use]
-    pub fn new(database: Database, job: &JobName, write: &Write) -> Self {
-        Self { database, job: job.clone(), write: write.clone(), plan: None, session: None }
+    pub fn new(database: Database, job: &JobName, write: &Write, mapper: Mapper) -> Self {
+        Self { database, job: job.clone(), write: write.clone(), mapper, plan: None, session: None }
     }
 
     async fn write_batch(&mut self, batch: &Batch) -> Result<Settled, Failure> {
         if batch.records.is_empty() && batch.gone.is_empty() {
             return Ok(Settled::default());
         }
+        let mapped = map(&mut self.mapper, &batch.records).await?;
         // The session is taken, and put back only in a known state: also where this future is dropped half-way.
         let mut session = match self.session.take() {
             Some(session) => session,
@@ -79,12 +83,12 @@ impl SqlSink {
         };
         let mut settled = Settled::default();
         if self.plan.is_none() {
-            self.plan = self.make_plan(&mut session, &batch.records).await?;
+            self.plan = self.make_plan(&mut session, &batch.records, &mapped).await?;
         }
         let Some(plan) = &mut self.plan else {
             // What has no table yet has nothing to be removed from; what can't be read can't make a table.
-            for record in &batch.records {
-                if let Err(reason) = fields(record, &self.write) {
+            for (record, mapped) in batch.records.iter().zip(mapped) {
+                if let Err(reason) = fields(record, mapped) {
                     settled.rejected.push(reject(record, reason));
                 }
             }
@@ -92,10 +96,10 @@ impl SqlSink {
             return Ok(settled);
         };
         let mut steps = Vec::with_capacity(batch.records.len() + batch.gone.len());
-        for record in &batch.records {
+        for (record, mapped) in batch.records.iter().zip(mapped) {
             let step = match plan {
-                Plan::Table(upserts) => upserts.upsert(record, self.write.map.as_ref())?.map(Step::Upsert),
-                Plan::Statement(statement) => fields(record, &self.write)
+                Plan::Table(upserts) => upserts.upsert(record, mapped)?.map(Step::Upsert),
+                Plan::Statement(statement) => fields(record, mapped)
                     .and_then(|fields| statement.call(self.job.as_str(), &fields))
                     .map(Step::Call),
             };
@@ -130,13 +134,19 @@ impl SqlSink {
     }
 
     /// Looks at what takes the records. Nothing while there is no table, and no record yet to create it from.
-    async fn make_plan(&self, session: &mut Session, records: &[Record]) -> Result<Option<Plan>, Failure> {
+    async fn make_plan(
+        &self,
+        session: &mut Session,
+        records: &[Record],
+        mapped: &[Option<Mapped>],
+    ) -> Result<Option<Plan>, Failure> {
         match &self.write.target {
             Target::Table { name, upsert_by, create } => {
                 let mut table = Table::find(session, name, upsert_by).await?;
                 if table.is_none() && *create {
-                    let rows: Vec<_> =
-                        records.iter().filter_map(|record| fields(record, &self.write).ok()).collect();
+                    let fields =
+                        |(record, mapped): (&Record, &Option<Mapped>)| fields(record, mapped.clone()).ok();
+                    let rows: Vec<_> = records.iter().zip(mapped).filter_map(fields).collect();
                     if rows.is_empty() {
                         return Ok(None);
                     }
@@ -180,7 +190,10 @@ impl SqlSink {
 }
 
 impl Sink for SqlSink {
-    fn gather(&mut self, records: Vec<Record>) -> Vec<Batch> {
+    fn gather(&mut self, mut records: Vec<Record>) -> Vec<Batch> {
+        if !self.mapper.wants_all() {
+            records.retain(|record| row_of(record).map_or(true, |row| self.mapper.wants(&row)));
+        }
         if records.is_empty() { Vec::new() } else { vec![Batch { records, gone: Vec::new() }] }
     }
 
@@ -193,15 +206,31 @@ impl Sink for SqlSink {
     }
 }
 
-/// The fields of a record as they are written.
-fn fields(record: &Record, write: &Write) -> Result<Map<String, Value>, String> {
-    let Ok(Value::Object(row)) = json(record.content.get()) else {
-        return Err(NO_OBJECT.to_owned());
-    };
-    match &write.map {
-        Some(map) => map.apply(&row).map_err(|error| error.to_string()),
-        None => Ok(row),
+/// What is written of each record; nothing where that is the record as it came.
+async fn map(mapper: &mut Mapper, records: &[Record]) -> Result<Vec<Option<Mapped>>, Failure> {
+    if mapper.is_plain() {
+        return Ok(vec![None; records.len()]);
     }
+    let (mut rows, mut mapped) = (Vec::with_capacity(records.len()), Vec::with_capacity(records.len()));
+    for record in records {
+        // What is no row is refused in its place.
+        mapped.push(row_of(record).map(|row| rows.push(row)).err().map(Err));
+    }
+    let mut made = mapper.map(rows).await?.into_iter();
+    Ok(mapped.into_iter().map(|refused| refused.or_else(|| made.next())).collect())
+}
+
+/// The record as it came.
+fn row_of(record: &Record) -> Mapped {
+    match json(record.content.get()) {
+        Ok(Value::Object(row)) => Ok(row),
+        _ => Err(NO_OBJECT.to_owned()),
+    }
+}
+
+/// What is written of a record: what was mapped, or else the record as it came.
+fn fields(record: &Record, mapped: Option<Mapped>) -> Mapped {
+    mapped.unwrap_or_else(|| row_of(record))
 }
 
 /// Does the steps in one transaction. Without savepoints, the first refusal undoes it all and gives nothing.

@@ -2,17 +2,17 @@
 //!
 //! The query is read to its end before the first chunk is given out (`spool` says why), row by row: memory holds a
 //! chunk, whatever the size of the result. A key that comes twice in one result gives two records, in the query's order;
-//! which of them counts is decided downstream.
+//! which of them counts is decided downstream. Rows are mapped a chunk at a time, after the database has been left alone.
 
-use super::Database;
 use super::database::Access;
 use super::failure::failure;
 use super::row::Row;
 use super::session::Session;
-use super::spool::{Line, Spool};
+use super::spool::{Line, Spool, digest_of};
+use super::{Database, Mapper};
+use crate::job::Read;
 use crate::job::map::plain_text;
-use crate::job::{FieldMap, Read};
-use crate::transfer::{Chunk, Class, Failure, Source};
+use crate::transfer::{Chunk, Class, Failure, Record, Rejected, Source, json};
 use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
 use serde_json::value::to_raw_value;
@@ -22,23 +22,54 @@ use serde_json::{Map, Value};
 pub struct SqlSource {
     database: Database,
     query: Query,
+    mapper: Mapper,
     spool: Option<Spool>,
 }
 
-/// A query, and how its rows become records.
+/// A row of the query beside what becomes of it.
+pub struct Sample {
+    /// The row.
+    pub row: Map<String, Value>,
+    /// Its record, or why it has none.
+    pub record: Result<Record, Rejected>,
+}
+
+/// A query, and how its rows are told apart.
 pub(super) struct Query {
     sql: String,
     key: Vec<String>,
     group_by: Vec<String>,
-    map: Option<FieldMap>,
 }
 
 impl SqlSource {
-    /// The rows of `read`'s query. `map` makes the records' content of them, else it is the row itself; `group_by` names
-    /// the columns whose values become the records' group.
+    /// The rows of `read`'s query. `mapper` makes the records' content of them; `group_by` names the columns whose values
+    /// become the records' group.
     #[must_use]
-    pub fn new(database: Database, read: &Read, map: Option<FieldMap>, group_by: Vec<String>) -> Self {
-        Self { database, query: Query::new(read, map, group_by), spool: None }
+    pub fn new(database: Database, read: &Read, mapper: Mapper, group_by: Vec<String>) -> Self {
+        Self { database, query: Query::new(read, group_by), mapper, spool: None }
+    }
+
+    /// The first rows that are wanted, as many as asked for, beside what becomes of them.
+    ///
+    /// # Errors
+    /// The failure a run would end with.
+    pub async fn sample(&mut self, limit: usize) -> Result<Vec<Sample>, Failure> {
+        let mut spool = self.query.read(&self.database, &self.mapper, limit).await?;
+        let mut samples = Vec::new();
+        while let Some(chunk) = spool.next().await? {
+            for record in chunk.records {
+                let row = row_of(record.content.get()).unwrap_or_default();
+                let mut one = Chunk { records: vec![record], ..Chunk::default() };
+                map(&mut self.mapper, &mut one).await?;
+                let made = one.records.pop().map(Ok).or_else(|| one.rejected.pop().map(Err));
+                samples.extend(made.map(|record| Sample { row, record }));
+            }
+            for rejected in chunk.rejected {
+                let row = row_of(&rejected.content).unwrap_or_default();
+                samples.push(Sample { row, record: Err(rejected) });
+            }
+        }
+        Ok(samples)
     }
 }
 
@@ -47,48 +78,95 @@ impl Source for SqlSource {
         Box::pin(async move {
             let spool = match &mut self.spool {
                 Some(spool) => spool,
-                None => self.spool.insert(self.query.read(&self.database).await?),
+                None => self.spool.insert(self.query.read(&self.database, &self.mapper, usize::MAX).await?),
             };
-            spool.next().await
+            let Some(mut chunk) = spool.next().await? else { return Ok(None) };
+            map(&mut self.mapper, &mut chunk).await?;
+            Ok(Some(chunk))
         })
     }
 }
 
+/// The row that was written as this text, its numbers as they stood there.
+fn row_of(text: &str) -> serde_json::Result<Map<String, Value>> {
+    match json(text)? {
+        Value::Object(row) => Ok(row),
+        other => Err(serde::de::Error::custom(format!("{other} is not a row"))),
+    }
+}
+
+/// Makes the records' content of the rows.
+async fn map(mapper: &mut Mapper, chunk: &mut Chunk) -> Result<(), Failure> {
+    if mapper.is_plain() {
+        return Ok(());
+    }
+    let row = |record: &Record| row_of(record.content.get()).map_err(unwritable);
+    let rows = chunk.records.iter().map(row).collect::<Result<Vec<_>, _>>()?;
+    let mapped = mapper.map(rows).await?;
+    let records = std::mem::take(&mut chunk.records);
+    for (mut record, mapped) in records.into_iter().zip(mapped) {
+        match mapped {
+            Ok(fields) => {
+                record.content = to_raw_value(&fields).map_err(unwritable)?;
+                record.digest = digest_of(&record.content, &record.group);
+                chunk.records.push(record);
+            }
+            Err(reason) => {
+                chunk.rejected.push(Rejected::record(&record, reason));
+            }
+        }
+    }
+    Ok(())
+}
+
 impl Query {
-    pub(super) fn new(read: &Read, map: Option<FieldMap>, group_by: Vec<String>) -> Self {
-        Self { sql: read.sql.clone(), key: read.key.clone(), group_by, map }
+    pub(super) fn new(read: &Read, group_by: Vec<String>) -> Self {
+        Self { sql: read.sql.clone(), key: read.key.clone(), group_by }
     }
 
     /// Opens a session and has the database prepare the query; gives its columns with their types' names.
     pub(super) async fn prepare(
         &self,
         database: &Database,
+        mapper: &Mapper,
     ) -> Result<(Session, Vec<(String, String)>), Failure> {
         let mut session = database.connect(Access::Read).await?;
         let limit = session.statement_timeout();
         let columns = Session::within(limit, session.connection.columns(&self.sql))
             .await?
             .map_err(|error| failure(error, "the query was refused"))?;
-        self.check(&columns)?;
+        self.check(&columns, &mapper.needed_fields())?;
         Ok((session, columns))
     }
 
-    async fn read(&self, database: &Database) -> Result<Spool, Failure> {
-        let (mut session, _) = self.prepare(database).await?;
+    /// The first rows that are wanted.
+    async fn read(&self, database: &Database, mapper: &Mapper, rows: usize) -> Result<Spool, Failure> {
+        let (mut session, _) = self.prepare(database, mapper).await?;
         let limit = session.statement_timeout();
-        let spool = Session::within(limit, self.read_rows(&mut session)).await??;
+        let spool = Session::within(limit, self.read_rows(&mut session, mapper, rows)).await??;
         session.close().await;
         Ok(spool)
     }
 
-    async fn read_rows(&self, session: &mut Session) -> Result<Spool, Failure> {
+    async fn read_rows(
+        &self,
+        session: &mut Session,
+        mapper: &Mapper,
+        limit: usize,
+    ) -> Result<Spool, Failure> {
         let failed = |error| failure(error, "the query could not be read");
         session.connection.begin_read().await.map_err(failed)?;
         let mut spool = Spool::default();
         let mut rows = session.connection.rows(&self.sql);
-        let mut number: u64 = 0;
-        while let Some(row) = rows.try_next().await.map_err(failed)? {
+        let (mut number, mut wanted) = (0_u64, 0_usize);
+        while wanted < limit
+            && let Some(row) = rows.try_next().await.map_err(failed)?
+        {
             number += 1;
+            if !mapper.wants(&row.columns) {
+                continue;
+            }
+            wanted += 1;
             let line = self.line(row, number).map_err(unwritable)?;
             spool.push(&line).await?;
         }
@@ -97,7 +175,7 @@ impl Query {
     }
 
     /// Refuses a query whose rows could not be told apart by what the job says.
-    fn check(&self, columns: &[(String, String)]) -> Result<(), Failure> {
+    fn check(&self, columns: &[(String, String)], mapped: &[String]) -> Result<(), Failure> {
         let columns: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
         let config = |problem: String| Err(Failure::new(Class::Config, problem));
         let named = [("key", &self.key), ("group-by", &self.group_by)];
@@ -110,6 +188,17 @@ impl Query {
                     "the query has no column `{name}`, which `{setting}` names; it has {columns}"
                 ));
             }
+        }
+        // A field inside a column of JSON is known only row by row.
+        let is_there = |name: &String| {
+            columns.contains(&name.as_str())
+                || name.split('.').next().is_some_and(|first| columns.contains(&first))
+        };
+        if let Some(name) = mapped.iter().find(|name| !is_there(name)) {
+            let columns = columns.join(", ");
+            return config(format!(
+                "the query has no column `{name}`, which `map` or `where` names; it has {columns}"
+            ));
         }
         match columns.iter().enumerate().find(|(i, name)| columns[..*i].contains(name)) {
             Some((_, twice)) => {
@@ -135,14 +224,7 @@ impl Query {
             Ok(group) => group,
             Err(column) => return reject(key, &row, format!("the group-by column `{column}` is null")),
         };
-        let content = match &self.map {
-            None => to_raw_value(&row)?,
-            Some(map) => match map.apply(&row) {
-                Ok(record) => to_raw_value(&record)?,
-                Err(error) => return reject(key, &row, error.to_string()),
-            },
-        };
-        Ok(Line { key, group, content, reason: None })
+        Ok(Line { key, group, content: to_raw_value(&row)?, reason: None })
     }
 }
 

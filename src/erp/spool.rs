@@ -98,13 +98,18 @@ impl Spool {
     }
 }
 
-fn record(line: Line) -> Record {
-    let digest = if line.group.is_empty() {
-        Digest::of(line.content.get().as_bytes())
+/// The digest of a content that goes to a group.
+pub(super) fn digest_of(content: &RawValue, group: &[String]) -> Digest {
+    if group.is_empty() {
+        Digest::of(content.get().as_bytes())
     } else {
         // JSON text has no U+001F, so no content can be mistaken for another one with its group.
-        Digest::of(format!("{}\u{1f}{}", line.content.get(), line.group.join("\u{1f}")).as_bytes())
-    };
+        Digest::of(format!("{}\u{1f}{}", content.get(), group.join("\u{1f}")).as_bytes())
+    }
+}
+
+fn record(line: Line) -> Record {
+    let digest = digest_of(&line.content, &line.group);
     Record { key: line.key, cursor: None, content: line.content, digest, group: line.group }
 }
 

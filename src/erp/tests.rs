@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::connection::{Dialect, SqlConnection};
-use crate::job::{FieldMap, MapRule, Read, Target, ValueType, Write};
+use crate::job::{FieldMap, MapRule, Read, Shaping, Target, ValueType, Write};
 use crate::transfer::{Batch, Chunk, Class, Digest, Failure, Record, Settled, Sink, Source};
 use crate::words::{ConnectionName, FieldPath, JobName};
 use secrecy::SecretString;
@@ -45,7 +45,7 @@ impl Erp {
     }
 
     fn source(&self, sql: &str, key: &[&str], map: Option<FieldMap>) -> SqlSource {
-        SqlSource::new(self.database(LONG), &read(sql, key), map, Vec::new())
+        SqlSource::new(self.database(LONG), &read(sql, key), mapper(map), Vec::new())
     }
 
     fn sink(&self, table: &str, upsert_by: &[&str]) -> SqlSink {
@@ -73,12 +73,13 @@ fn write(table: &str, upsert_by: &[&str]) -> Write {
             create: false,
         },
         on_gone: crate::job::OnGone::default(),
-        map: None,
+        shaping: Shaping::default(),
     }
 }
 
 fn sink(database: Database, write: &Write) -> SqlSink {
-    SqlSink::new(database, &JobName::new("orders").unwrap(), write)
+    let mapper = Mapper::new(&write.shaping, Vec::new());
+    SqlSink::new(database, &JobName::new("orders").unwrap(), write, mapper)
 }
 
 fn batch(contents: &[&str]) -> Batch {
@@ -105,8 +106,12 @@ async fn put(sink: &mut SqlSink, contents: &[&str]) -> Settled {
     sink.write(&batch(contents)).await.unwrap()
 }
 
+fn mapper(map: Option<FieldMap>) -> Mapper {
+    Mapper::new(&Shaping { map, ..Shaping::default() }, Vec::new())
+}
+
 fn decimal(field: &str) -> FieldMap {
-    let rule = MapRule::Field { field: FieldPath::new(field).unwrap(), value_type: ValueType::Decimal };
+    let rule = MapRule::typed(FieldPath::new(field).unwrap(), ValueType::Decimal);
     FieldMap(vec![(field.to_owned(), rule)])
 }
 
@@ -219,7 +224,7 @@ async fn a_query_that_takes_too_long_is_given_up_and_holds_no_lock_afterwards() 
     let mut erp = Erp::with("create table t (id integer primary key); insert into t values (1)").await;
     let endless = "with recursive n(i) as (select id from t union all select i + 1 from n) select count(*) as id from n";
     let database = erp.database(Duration::from_millis(300));
-    let mut source = SqlSource::new(database, &read(endless, &["id"]), None, Vec::new());
+    let mut source = SqlSource::new(database, &read(endless, &["id"]), Mapper::default(), Vec::new());
     let failed = source.next().await.err().unwrap();
     assert_eq!(
         failed,
@@ -290,8 +295,8 @@ async fn a_row_without_a_key_or_a_fitting_value_is_rejected_and_the_others_go_on
         found.rejected.iter().map(|r| format!("{}: {} {}", r.key, r.reason, r.content)).collect();
     insta::assert_snapshot!(rejected.join("\n"), @r#"
     row 2: the key column `sku` is null {"sku":null,"price":"2"}
-    c: field `price`: three is not a decimal number {"sku":"c","price":"three"}
     e: column `price` holds a value that JSON has no form for {"sku":"e","price":null}
+    c: field `price`: three is not a decimal number {"sku":"c","price":"three"}
     "#);
 }
 
@@ -316,9 +321,9 @@ async fn fields_find_their_columns_and_leave_the_others_alone() {
 async fn a_map_names_the_columns_and_can_keep_the_whole_row() {
     let mut erp = Erp::with("create table t (id integer primary key, city text, source text)").await;
     let mut write = write("t", &["id"]);
-    let city = MapRule::Field { field: FieldPath::new("address.city").unwrap(), value_type: ValueType::Text };
-    let id = MapRule::Field { field: FieldPath::new("id").unwrap(), value_type: ValueType::Integer };
-    write.map = Some(FieldMap(vec![
+    let city = MapRule::typed(FieldPath::new("address.city").unwrap(), ValueType::Text);
+    let id = MapRule::typed(FieldPath::new("id").unwrap(), ValueType::Integer);
+    write.shaping = Shaping::from(FieldMap(vec![
         ("id".to_owned(), id),
         ("city".to_owned(), city),
         ("source".to_owned(), MapRule::Record),
@@ -346,7 +351,8 @@ async fn keys_join_their_columns_and_the_digest_covers_the_group() {
         Erp::with("create table t (w text, sku integer); insert into t values ('A', 1), ('B', 1)").await;
     let map = FieldMap(vec![("sku".to_owned(), MapRule::Constant(1.into()))]);
     let read = read("select w, sku from t order by w", &["w", "sku"]);
-    let found = all(SqlSource::new(erp.database(LONG), &read, Some(map), vec!["w".to_owned()])).await.records;
+    let found =
+        all(SqlSource::new(erp.database(LONG), &read, mapper(Some(map)), vec!["w".to_owned()])).await.records;
     assert_eq!((found[0].key.as_str(), found[0].group.as_slice()), ("A\u{1f}1", ["A".to_owned()].as_slice()));
     assert_eq!(found[0].content.get(), found[1].content.get());
     assert_ne!(found[0].digest, found[1].digest);
@@ -356,14 +362,17 @@ async fn keys_join_their_columns_and_the_digest_covers_the_group() {
 async fn a_check_of_a_query_without_a_map_has_nothing_against_its_columns() {
     let erp = Erp::with("create table t (a text, b text)").await;
     let problems =
-        check_read(&erp.database(LONG), &read("select b, a as id from t", &["id"]), &[], None).await;
+        check_read(&erp.database(LONG), &read("select b, a as id from t", &["id"]), &[], &Shaping::default())
+            .await;
     assert_eq!(problems.unwrap(), [] as [&str; 0]);
 }
 
 #[tokio::test]
 async fn no_message_repeats_the_address_of_a_database() {
     let unreachable = open("postgres://erp:hunter2@127.0.0.1:1/db", Dialect::Postgres, LONG).unwrap();
-    let failed = check_read(&unreachable, &read("select 1 as id", &["id"]), &[], None).await.unwrap_err();
+    let failed = check_read(&unreachable, &read("select 1 as id", &["id"]), &[], &Shaping::default())
+        .await
+        .unwrap_err();
     assert_eq!(failed.class, Class::Transient, "{failed}");
     assert!(!format!("{failed} {unreachable:?}").contains("hunter2"));
 
@@ -372,7 +381,8 @@ async fn no_message_repeats_the_address_of_a_database() {
     assert!(!unreadable.message.contains("hunter2"));
 
     let missing = open("sqlite:///nowhere/hunter2.db", Dialect::Sqlite, LONG).unwrap();
-    let failed = check_read(&missing, &read("select 1 as id", &["id"]), &[], None).await.unwrap_err();
+    let failed =
+        check_read(&missing, &read("select 1 as id", &["id"]), &[], &Shaping::default()).await.unwrap_err();
     assert_eq!(failed.class, Class::Config, "{failed}");
     assert!(!failed.message.contains("hunter2"));
 }

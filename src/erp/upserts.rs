@@ -3,10 +3,11 @@
 //! record whole, as it came. What is gone from the platform stays, is deleted, or has columns set, as the job says.
 
 use super::cell::{Cell, cell, raw_cell};
+use super::mapper::Mapped;
 use super::sink::NO_OBJECT;
 use super::table::{Fit, Table};
-use crate::job::{FieldMap, OnGone};
-use crate::transfer::{Failure, Record, each_field, json};
+use crate::job::OnGone;
+use crate::transfer::{Failure, Record, each_field};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
@@ -56,9 +57,9 @@ impl Upserts {
     pub(super) fn upsert(
         &mut self,
         record: &Record,
-        map: Option<&FieldMap>,
+        mapped: Option<Mapped>,
     ) -> Result<Result<Upsert, String>, Failure> {
-        let (columns, cells) = match self.cells(record, map) {
+        let (columns, cells) = match self.cells(record, mapped) {
             Ok(cells) => cells,
             Err(reason) => return Ok(Err(reason)),
         };
@@ -108,25 +109,21 @@ impl Upserts {
         self.fields.iter().filter(|(_, column)| column.is_none()).map(|(field, _)| field.as_str())
     }
 
-    /// What goes into which columns.
-    fn cells(&mut self, record: &Record, map: Option<&FieldMap>) -> Result<(Vec<usize>, Vec<Cell>), String> {
-        let no_object = |_| NO_OBJECT.to_owned();
+    /// What goes into which columns: of what was mapped, or else of the record as it came.
+    fn cells(&mut self, record: &Record, mapped: Option<Mapped>) -> Result<(Vec<usize>, Vec<Cell>), String> {
         let mut placed = Placed(vec![None; self.table.columns.len()]);
-        let mapped: Vec<(String, Value)>;
+        let fields: Map<String, Value>;
         let mut row: Vec<(Cow<'_, str>, &RawValue)> = Vec::new();
-        match map {
-            Some(map) => {
-                let Ok(Value::Object(row)) = json(record.content.get()) else {
-                    return Err(NO_OBJECT.to_owned());
-                };
-                mapped = map.apply(&row).map_err(|error| error.to_string())?.into_iter().collect();
-                for (field, value) in &mapped {
+        match mapped {
+            Some(mapped) => {
+                fields = mapped?;
+                for (field, value) in &fields {
                     placed.put(self.column_for(field), field, Given::Value(value));
                 }
             }
             None => {
                 each_field(record.content.get(), |field, value| row.push((field, value)))
-                    .map_err(no_object)?;
+                    .map_err(|_| NO_OBJECT.to_owned())?;
                 for (field, value) in &row {
                     placed.put(self.column_for(field), field, Given::Raw(value));
                 }

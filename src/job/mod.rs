@@ -5,7 +5,7 @@ pub mod map;
 pub mod pull;
 pub mod push;
 
-pub use map::{FieldMap, MapRule, ValueType};
+pub use map::{FieldMap, MapRule, Shaping, ValueType};
 pub use pull::{Changed, Cursor, CursorFormat, OnGone, Pages, Pull, Since, Target, Write};
 pub use push::{Parent, Push, PushGone, Read, Results, Send, Verify};
 

@@ -1,6 +1,7 @@
 //! The two ends of a pull: what is asked of a platform, and where its rows go.
 
-use super::{FieldMap, MapRule, Push, Read};
+use super::map::{Convert, Origin};
+use super::{FieldMap, MapRule, Push, Read, Shaping};
 use crate::schedule::Timetable;
 use crate::words::{ConnectionName, FieldPath, JobName, Template};
 
@@ -53,23 +54,37 @@ impl Echo {
     /// The echo of a push; nothing where it has no map, or its map doesn't send its key.
     #[must_use]
     pub fn of(job: &JobName, read: &Read, push: &Push) -> Option<Self> {
-        let FieldMap(rules) = push.map.as_ref()?;
-        let field = |name: &String| FieldPath::new(name).ok();
+        // What a filter makes of the key, only the filter knows.
+        let Shaping { map: Some(map), filter: None, .. } = &push.shaping else { return None };
+        let mut rules = Vec::new();
+        leaves(map, "", &mut rules)?;
         let sends = |rule: &MapRule, column: &String| match rule {
             MapRule::Template(template) => template.sole_placeholder() == Some(column),
-            MapRule::Field { field, .. } => field.to_string() == *column,
-            MapRule::Constant(_) | MapRule::Record => false,
+            MapRule::Field(rule) => {
+                let keeps = matches!(rule.convert, Convert::AsIs | Convert::Type(_)) && !rule.trim;
+                keeps && matches!(&rule.origin, Origin::Field(path) if path.to_string() == *column)
+            }
+            MapRule::Constant(_) | MapRule::Record | MapRule::Nested(_) | MapRule::Rows(_) => false,
         };
         let of_column = |column: &String| {
-            let (name, _) = rules.iter().find(|(_, rule)| sends(rule, column))?;
-            field(name)
+            let (path, _) = rules.iter().find(|(_, rule)| sends(rule, column))?;
+            Some(path.clone())
         };
-        Some(Self {
-            job: job.clone(),
-            fields: rules.iter().map(|(name, _)| field(name)).collect::<Option<_>>()?,
-            key: read.key.iter().map(of_column).collect::<Option<_>>()?,
-        })
+        let key = read.key.iter().map(of_column).collect::<Option<_>>()?;
+        Some(Self { job: job.clone(), fields: rules.into_iter().map(|(path, _)| path).collect(), key })
     }
+}
+
+/// The fields of a map, those of nested records by their paths; nothing where one has a name that is no path.
+fn leaves<'m>(map: &'m FieldMap, outer: &str, found: &mut Vec<(FieldPath, &'m MapRule)>) -> Option<()> {
+    for (name, rule) in &map.0 {
+        let path = if outer.is_empty() { name.clone() } else { format!("{outer}.{name}") };
+        match rule {
+            MapRule::Nested(map) => leaves(map, &path, found)?,
+            _ => found.push((FieldPath::new(&path).ok()?, rule)),
+        }
+    }
+    Some(())
 }
 
 /// What XML can't say of a row; JSON rows need none of it. Paths lead through lists as if they weren't there:
@@ -183,7 +198,7 @@ pub struct Write {
     /// What takes them there.
     pub target: Target,
     /// How a row becomes what is written; without one, each field goes over under its own name.
-    pub map: Option<FieldMap>,
+    pub shaping: Shaping,
     /// What becomes of a row whose record is gone from the platform.
     pub on_gone: OnGone,
 }

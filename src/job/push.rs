@@ -1,6 +1,6 @@
 //! The two ends of a push: which rows are read from the ERP, how a platform is told, and how its answers are read.
 
-use super::FieldMap;
+use super::{FieldMap, Shaping};
 use crate::words::{ConnectionName, FieldPath, JobName, Template};
 
 /// Which rows are read from the ERP.
@@ -36,7 +36,7 @@ pub struct Push {
     /// alone is a bare array.
     pub body: serde_json::Value,
     /// How a row becomes a record; without one, a record has the row's columns.
-    pub map: Option<FieldMap>,
+    pub shaping: Shaping,
     /// Which rows are sent.
     pub send: Send,
     /// What the platform is told of rows that are gone.

@@ -4,7 +4,7 @@
 use super::{Erp, on_each_database};
 use crate::support::repository;
 use cadenced::connection::Dialect;
-use cadenced::erp::{SqlSink, SqlSource};
+use cadenced::erp::{Mapper, SqlSink, SqlSource};
 use cadenced::job::{OnGone, Read, Target, Write};
 use cadenced::transfer::{Batch, Digest, Record, Sink as _, Source as _};
 use cadenced::words::{ConnectionName, JobName};
@@ -32,8 +32,8 @@ async fn every_type_keeps_what_the_page_says(dialect: Dialect) {
 
     let to = ConnectionName::new("erp").unwrap();
     let target = Target::Table { name: "types".to_owned(), upsert_by: vec!["id".to_owned()], create: false };
-    let write = Write { to: to.clone(), target, map: None, on_gone: OnGone::Ignore };
-    let mut sink = SqlSink::new(erp.database(), &JobName::new("types").unwrap(), &write);
+    let write = Write { to: to.clone(), target, shaping: Default::default(), on_gone: OnGone::Ignore };
+    let mut sink = SqlSink::new(erp.database(), &JobName::new("types").unwrap(), &write, Mapper::default());
     let record = |(at, line): (usize, &Line)| {
         let content = format!(r#"{{"id":{at},"c{at}":{}}}"#, line.written);
         Record {
@@ -54,7 +54,7 @@ async fn every_type_keeps_what_the_page_says(dialect: Dialect) {
 
     let sql = "select * from types order by id".to_owned();
     let read = Read { from: to, sql, key: vec!["id".to_owned()], max_gone: 1.0 };
-    let mut source = SqlSource::new(erp.database(), &read, None, Vec::new());
+    let mut source = SqlSource::new(erp.database(), &read, Mapper::default(), Vec::new());
     let mut found = BTreeMap::new();
     while let Some(chunk) = source.next().await.unwrap() {
         assert!(chunk.rejected.is_empty(), "{:?}", chunk.rejected);

@@ -51,7 +51,7 @@ pub(crate) fn work() -> Work {
         on_gone: cadenced::job::OnGone::default(),
         to: ConnectionName::new("erp").unwrap(),
         target: Target::Table { name: "rows".to_owned(), upsert_by: Vec::new(), create: false },
-        map: None,
+        shaping: Default::default(),
     };
     Work::Pull(Box::new(pull), Box::new(write))
 }

@@ -340,7 +340,7 @@ since = { field = "updated", format = "%Y-%m-%d", start = "1999-01-01" }
     insta::assert_snapshot!(site.mistakes(), @r#"
     cadenced.toml:12:49: job.a.write.upsert-by: `map` makes no column `idd`
       help: did you mean `id`?
-    cadenced.toml:13:54: job.a.map.name.type: `txt` is none of `text`, `decimal`, `integer`, `bool`
+    cadenced.toml:13:54: job.a.map.name.type: `txt` is none of `text`, `decimal`, `integer`, `bool`, `date`, `timestamp`
       help: did you mean `text`?
     cadenced.toml:13:67: job.a.map.x: `{` opens a placeholder with `{` and never closes it; write `{{` for a brace itself
     cadenced.toml:16:7: job.a.pull.get: a path starts with `/`; the connection's url stands before it

@@ -71,7 +71,8 @@ fn the_stock_push_keeps_the_order_it_was_written_in() {
     assert!((read.max_gone - 0.1).abs() < f64::EPSILON);
     assert_eq!(push.batch_records, 10_000);
     assert_eq!(push.body.to_string(), r#"{"stocks":"$records","stocksToRemove":"$gone.sku"}"#);
-    let fields: Vec<_> = push.map.as_ref().unwrap().0.iter().map(|(field, _)| field.as_str()).collect();
+    let fields: Vec<_> =
+        push.shaping.map.as_ref().unwrap().0.iter().map(|(field, _)| field.as_str()).collect();
     assert_eq!(fields, ["id", "sku", "quantity"]);
     let Work::Pull(pull, _) = &loaded.jobs[&job("b2market-orders")].work else { panic!("not a pull") };
     let params: Vec<_> = pull.params.iter().map(|(name, _)| name.as_str()).collect();

@@ -21,7 +21,7 @@ pub(super) fn push(batch_records: usize) -> job::Push {
         batch_records,
         batch_bytes: 4 << 20,
         body: json!({"stocks": "$records", "stocksToRemove": "$gone.sku"}),
-        map: None,
+        shaping: Default::default(),
         send: job::Send::Changed,
         on_gone: job::PushGone::Body,
         idempotent: true,

@@ -1,0 +1,145 @@
+//! Rows into records, in both directions: the condition, the filter, the lookups and the map of a job, in this order.
+//! The map itself is pure (`job::map`); here is what it needs from outside: a worker for the filter, sessions for what is
+//! looked up, and a memory of what was found, which is kept for the run and bounded.
+//!
+//! What is wrong with a row is that row's reject. A filter that runs away, a database that does not answer, a lookup that
+//! the database refuses: these are the run's failure.
+
+use super::Database;
+use super::lookup;
+use super::session::Session;
+use crate::filter::{FilterError, Worker};
+use crate::job::Shaping;
+use crate::job::map::{Answers, Want};
+use crate::transfer::{Class, Failure};
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+
+/// Rows that lookups have found are forgotten when there are more than this.
+const REMEMBERED: usize = 100_000;
+
+/// What a row becomes, or why it becomes nothing.
+pub type Mapped = Result<Map<String, Value>, String>;
+
+/// What stands between the two ends of a job, for one run.
+#[derive(Default)]
+pub struct Mapper {
+    shaping: Shaping,
+    /// The database of each lookup, and the session it is asked in.
+    databases: Vec<Database>,
+    sessions: HashMap<usize, Session>,
+    answers: Answers,
+    worker: Option<Worker>,
+}
+
+impl Mapper {
+    /// What `shaping` says; `databases` are those of its lookups, in their order.
+    #[must_use]
+    pub fn new(shaping: &Shaping, databases: Vec<Database>) -> Self {
+        Self { shaping: shaping.clone(), databases, ..Self::default() }
+    }
+
+    /// Whether a row is wanted. A row that can't be asked is: it is refused when it is mapped.
+    #[must_use]
+    pub fn wants(&self, row: &Map<String, Value>) -> bool {
+        self.shaping.wants_row(row).unwrap_or(true)
+    }
+
+    /// Whether every row is wanted, unseen.
+    #[must_use]
+    pub fn wants_all(&self) -> bool {
+        self.shaping.only.is_none()
+    }
+
+    /// Whether rows stay what they are.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.shaping.is_plain()
+    }
+
+    /// The fields that every row has to have.
+    pub(super) fn needed_fields(&self) -> Vec<String> {
+        self.shaping.needed_fields()
+    }
+
+    /// The record of each row.
+    ///
+    /// # Errors
+    /// The filter ran away, or a lookup could not be made.
+    pub async fn map(&mut self, rows: Vec<Map<String, Value>>) -> Result<Vec<Mapped>, Failure> {
+        let asked = |row| match self.shaping.wants_row(&row) {
+            Ok(_) => Ok(row),
+            Err(error) => Err(error.to_string()),
+        };
+        let mut rows: Vec<Mapped> = rows.into_iter().map(asked).collect();
+        if let Some(filter) = &self.shaping.filter {
+            let worker = match &mut self.worker {
+                Some(worker) => worker,
+                None => self.worker.insert(Worker::start(filter).await.map_err(ran_away)?),
+            };
+            filter_rows(worker, &mut rows).await.map_err(ran_away)?;
+        }
+        if !self.shaping.lookups.is_empty() {
+            self.look_up(&rows).await?;
+        }
+        let record = |row| self.shaping.record(row, &self.answers).map_err(|error| error.to_string());
+        Ok(rows.into_iter().map(|row| row.and_then(record)).collect())
+    }
+
+    /// Finds what the records of these rows need, until nothing is missing: rows that were found may ask for more.
+    async fn look_up(&mut self, rows: &[Mapped]) -> Result<(), Failure> {
+        if self.answers.rows() > REMEMBERED {
+            self.answers.clear();
+        }
+        loop {
+            let mut wants = Vec::new();
+            for row in rows.iter().flatten() {
+                self.shaping.wants(row, &self.answers, &mut wants);
+            }
+            if wants.is_empty() {
+                return Ok(());
+            }
+            for want in wants {
+                if self.answers.of(&want).is_none() {
+                    let found = self.ask(&want).await?;
+                    self.answers.keep(want, found);
+                }
+            }
+        }
+    }
+
+    async fn ask(&mut self, want: &Want) -> Result<Vec<Value>, Failure> {
+        let asked = self.shaping.lookups.get(want.lookup).zip(self.databases.get(want.lookup));
+        let Some((question, database)) = asked else {
+            return Err(Failure::new(Class::Config, "a map looks up what it has no connection for"));
+        };
+        // Lookups of one database share a session: the first one's.
+        let same = self.shaping.lookups.iter().position(|other| other.from == question.from);
+        let at = same.unwrap_or(want.lookup);
+        // Taken, and put back only in a known state.
+        let mut session = match self.sessions.remove(&at) {
+            Some(session) => session,
+            None => lookup::open(database).await?,
+        };
+        let found = lookup::ask(&mut session, &question.source, &want.key).await?;
+        self.sessions.insert(at, session);
+        Ok(found)
+    }
+}
+
+/// Replaces each row by what the filter makes of it.
+async fn filter_rows(worker: &mut Worker, rows: &mut [Mapped]) -> Result<(), FilterError> {
+    let given: Vec<Map<String, Value>> = rows.iter_mut().flatten().map(std::mem::take).collect();
+    let mut made = worker.run(&given).await?.into_iter();
+    for row in rows.iter_mut().filter(|row| row.is_ok()) {
+        if let Some(filtered) = made.next() {
+            *row = filtered;
+        }
+    }
+    Ok(())
+}
+
+fn ran_away(error: FilterError) -> Failure {
+    let class = if matches!(error, FilterError::Start(_)) { Class::Transient } else { Class::Config };
+    Failure::new(class, error.to_string())
+}

@@ -108,7 +108,6 @@ async fn a_running_daemon_is_asked_and_its_refusal_is_exit_1() {
     assert_eq!(
         control.heard(),
         [
-            "watermark one-stocks",
             "set one-stocks 2026-03-29T01:00:00Z",
             "drop one-stocks None",
             "trigger one-stocks Yes No",

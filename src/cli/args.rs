@@ -40,7 +40,7 @@ pub(super) enum Command {
     Plan(Plan),
     /// Run one job now, without the daemon
     Once(Once),
-    /// Read a stretch of the past again, with its own place in the list; no daemon may run
+    /// Read a stretch of the past again, beside the running daemon or without one; cut off, it goes on where it was
     Backfill(Backfill),
     /// How every job is doing
     Status(Shown),

@@ -165,12 +165,15 @@ async fn a_connection_lost_in_the_middle_of_a_page_writes_nothing_of_it() {
         other.run(&format!("begin; insert into b2market_orders (id) values ('{late}')")).await;
         let (failed, ()) = tokio::join!(site.once(ORDERS), kill_the_waiting_connection(&erp));
         let message = failed.message.unwrap();
-        assert_eq!((failed.outcome, failed.counts.written), (Outcome::Failed, 100), "{message}");
+        assert_eq!(failed.outcome, Outcome::Failed, "{message}");
+        // Of orders changed in the same second, any may come last: its page is the first or the second.
+        let written = failed.counts.written;
+        assert!(matches!(written, 0 | 100), "{written}: {message}");
         assert!(message.contains("table `b2market_orders` could not be written: "), "{message}");
         assert!(!message.contains("erp:erp"), "{message}");
         other.run("rollback").await;
         let count = erp.text("select cast(count(*) as char(9)) from b2market_orders").await;
-        assert_eq!(count.trim(), "100", "one whole page");
+        assert_eq!(count.trim(), written.to_string(), "whole pages");
         assert_eq!(site.watermark(ORDERS).await, None);
 
         // The walk that was interrupted is taken up first; it proves nothing, and is made once more.

@@ -28,8 +28,11 @@ const BUDGET: Duration = Duration::from_secs(40);
 /// The same for pushes.
 const PUSH_BUDGET: Duration = Duration::from_secs(20);
 
-/// A seed takes about a second; what takes this long goes round in circles.
-const LONGEST: Duration = Duration::from_secs(60);
+/// A seed takes about a second, also a starved process less than so many; what takes as long goes round in circles.
+const LONGEST: u32 = 300;
+
+/// As often it is told how many were played.
+const TOLD: u64 = 1_000;
 
 /// How often each fault was played.
 #[derive(Clone, Default)]
@@ -90,6 +93,13 @@ impl Play for World {
     }
 }
 
+/// Second by second: while the process is stopped no more than one of them passes.
+async fn patience() {
+    for _ in 0..LONGEST {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+}
+
 #[test]
 fn whatever_happens_the_erp_ends_up_equal_to_the_platform() {
     play_all::<World>(&Seeds::wanted("CADENCED_SEED", "CADENCED_SEEDS", BUDGET), "CADENCED_SEED");
@@ -112,8 +122,13 @@ fn play_all<W: Play>(seeds: &Seeds, variable: &str) {
                 let mut world = runtime.block_on(W::create(&tally));
                 while let Some(seed) = seeds.take() {
                     let play = AssertUnwindSafe(|| {
-                        let limited = async { tokio::time::timeout(LONGEST, world.play(seed)).await };
-                        runtime.block_on(limited).unwrap_or_else(|_| Err("it does not end".to_owned()))
+                        let limited = async {
+                            tokio::select! {
+                                verdict = world.play(seed) => verdict,
+                                () = patience() => Err("it does not end".to_owned()),
+                            }
+                        };
+                        runtime.block_on(limited)
                     });
                     let verdict = catch_unwind(play).unwrap_or_else(|panic| {
                         let text = panic.downcast_ref::<String>().cloned();
@@ -126,7 +141,10 @@ fn play_all<W: Play>(seeds: &Seeds, variable: &str) {
                             .unwrap()
                             .push(format!("seed {seed} (play it again with {variable}={seed}): {problem}"));
                     }
-                    played.fetch_add(1, Ordering::Relaxed);
+                    let played = played.fetch_add(1, Ordering::Relaxed) + 1;
+                    if played.is_multiple_of(TOLD) {
+                        let _ = writeln!(std::io::stderr(), "seeds: {played} played so far");
+                    }
                 }
             });
         }

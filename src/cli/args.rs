@@ -42,7 +42,7 @@ pub(super) enum Command {
     Once(Once),
     /// Show what becomes of the first rows of a job: source row, mapped record, request; sends no record and writes nothing
     Try(Try),
-    /// Read a stretch of the past again, with its own place in the list; no daemon may run
+    /// Read a stretch of the past again, beside the running daemon or without one; cut off, it goes on where it was
     Backfill(Backfill),
     /// How every job is doing
     Status(Shown),

@@ -211,7 +211,7 @@ impl Deliveries {
     pub(super) async fn find_gone(&self, seen: &SeenKeys) -> Result<Vec<Record>, Failure> {
         let Some(columns) = &self.removes else { return Ok(Vec::new()) };
         let is_seen = |key: &str| seen.contains(hash(key));
-        if self.known().missing(is_seen, self.max_gone).await? == 0 {
+        if self.known().missing(is_seen, self.max_gone, "the list").await? == 0 {
             return Ok(Vec::new());
         }
         let mut gone = Vec::new();

@@ -1,7 +1,9 @@
 //! What is gone from the source of a push: known before, and missing from two full reads in a row. An empty read is never
 //! absence, and where more is missing than `max-gone` allows nothing is removed.
 
+use super::missing::Known;
 use super::push::{REMOVAL, Standing, was_never_sent};
+use super::seen::hash;
 use super::{ENTITY, state};
 use crate::job::{Push, PushGone, Read, Send};
 use crate::rest::KEY_SEPARATOR;
@@ -9,10 +11,6 @@ use crate::state::{Delivered, Place, Settlement, Store, Token};
 use crate::transfer::{Class, Digest, Failure, Record};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
-
-/// Known keys looked at in one go.
-const SCAN: usize = 4_000;
 
 pub(super) struct Gone {
     store: Store,
@@ -64,11 +62,7 @@ impl Gone {
             return Ok(gone);
         }
         let mut place = Place::default();
-        loop {
-            let page = self.scan(&mut place).await?;
-            if page.is_empty() {
-                return Ok(gone);
-            }
+        while let Some(page) = self.known().scan(&mut place).await? {
             let mut settlement = Settlement::default();
             for (key, entry) in page.into_iter().filter(|(key, _)| !self.has_seen(key)) {
                 match self.missing(&entry) {
@@ -83,6 +77,7 @@ impl Gone {
                 .await
                 .map_err(state)?;
         }
+        Ok(gone)
     }
 
     /// What [`Gone::find`] would give, and how many it would mark as missing for the first time. Marks nothing.
@@ -91,11 +86,7 @@ impl Gone {
         if self.count_missing().await? == 0 {
             return Ok((gone, first));
         }
-        loop {
-            let page = self.scan(&mut place).await?;
-            if page.is_empty() {
-                return Ok((gone, first));
-            }
+        while let Some(page) = self.known().scan(&mut place).await? {
             for (key, entry) in page.into_iter().filter(|(key, _)| !self.has_seen(key)) {
                 match self.missing(&entry) {
                     Missing::First => first += 1,
@@ -104,6 +95,7 @@ impl Gone {
                 }
             }
         }
+        Ok((gone, first))
     }
 
     fn missing(&self, entry: &Delivered) -> Missing {
@@ -124,7 +116,7 @@ impl Gone {
             return Ok(0);
         }
         if self.seen.is_empty() {
-            if !self.scan(&mut Place::default()).await?.is_empty() {
+            if self.known().scan(&mut Place::default()).await?.is_some() {
                 let note =
                     "the source gave no rows at all, which is never taken for absence: nothing was removed";
                 self.note = Some(note.to_owned());
@@ -133,34 +125,11 @@ impl Gone {
         }
         self.seen.sort_unstable();
         self.seen.dedup();
-        let (mut known, mut missing) = (0_u64, 0_u64);
-        let mut place = Place::default();
-        loop {
-            let page = self.scan(&mut place).await?;
-            if page.is_empty() {
-                break;
-            }
-            known += page.len() as u64;
-            missing += page.iter().filter(|(key, _)| !self.has_seen(key)).count() as u64;
-        }
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a share of rows needs no more digits than a float has"
-        )]
-        if missing as f64 > known as f64 * self.max_gone {
-            return Err(Failure::new(
-                Class::Refused,
-                format!(
-                    "{missing} of {known} known records are not in the source any more, more than `max-gone` allows; nothing \
-                     was removed. If they are really gone, raise max-gone for one run"
-                ),
-            ));
-        }
-        Ok(missing)
+        self.known().missing(|key| self.has_seen(key), self.max_gone, "the source").await
     }
 
-    async fn scan(&self, place: &mut Place) -> Result<Vec<(String, Delivered)>, Failure> {
-        self.store.scan(&self.token.slot.job, ENTITY, place, SCAN).await.map_err(state)
+    fn known(&self) -> Known<'_> {
+        Known { store: &self.store, job: &self.token.slot.job }
     }
 
     fn has_seen(&self, key: &str) -> bool {
@@ -194,10 +163,4 @@ enum Missing {
     Unsent,
     /// It stays as it is until a person says otherwise.
     Left,
-}
-
-fn hash(key: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    key.hash(&mut hasher);
-    hasher.finish()
 }

@@ -22,8 +22,13 @@ impl Known<'_> {
         Ok((!page.is_empty()).then_some(page))
     }
 
-    /// How many records there are that are not `seen`. Fails if they are more than this share of all.
-    pub(super) async fn missing(&self, seen: impl Fn(&str) -> bool, max_gone: f64) -> Result<u64, Failure> {
+    /// How many records there are that are not `seen` in `place_read`. Fails if they are more than this share of all.
+    pub(super) async fn missing(
+        &self,
+        seen: impl Fn(&str) -> bool,
+        max_gone: f64,
+        place_read: &str,
+    ) -> Result<u64, Failure> {
         let (mut known, mut missing) = (0_u64, 0_u64);
         let mut place = Place::default();
         while let Some(page) = self.scan(&mut place).await? {
@@ -31,7 +36,7 @@ impl Known<'_> {
             missing += page.iter().filter(|(key, _)| !seen(key)).count() as u64;
         }
         if missing > allowed(known, max_gone) {
-            let which = format!("{missing} of {known} known records are not in the list any more");
+            let which = format!("{missing} of {known} known records are not in {place_read} any more");
             return Err(too_many(&which, "nothing was removed"));
         }
         Ok(missing)

@@ -106,8 +106,9 @@ async fn kill_the_waiting_connection(erp: &Erp) {
              where datname = current_database() and application_name = 'cadenced' and wait_event_type = 'Lock'"
         }
         _ => {
-            "select cast(id as char) from information_schema.processlist where db = database()
-             and (state = 'User lock' or info like 'insert into `b2market_orders`%' and time_ms > 50)"
+            "select cast(id as char) from information_schema.processlist
+             left join information_schema.innodb_trx on trx_mysql_thread_id = id
+             where db = database() and (state = 'User lock' or trx_state = 'LOCK WAIT')"
         }
     };
     let found = soon("a connection that waits", async {
@@ -115,7 +116,11 @@ async fn kill_the_waiting_connection(erp: &Erp) {
             if let Some(id) = session.texts(waiting).await.into_iter().flatten().flatten().next() {
                 return id;
             }
-            tokio::task::yield_now().await;
+            match erp.dialect {
+                // InnoDB looks again only for who has not asked for a tenth of a second.
+                Dialect::Mysql => session.run("do sleep(0.15)").await,
+                _ => tokio::task::yield_now().await,
+            }
         }
     });
     let id = found.await;

@@ -3,10 +3,12 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod commands;
+mod commerceup;
 mod daemon;
 mod dry_run;
 mod formats;
 mod housekeeping;
+mod inbound;
 mod kills;
 mod layers;
 mod limits;

@@ -102,12 +102,11 @@ async fn an_unending_history_is_kept_whole() {
 
 /// The shipped pull of B2Market's orders, with an overlap of ten minutes.
 fn shipped(dir: &Path) -> Jobs {
-    let schedules = Path::new(env!("CARGO_MANIFEST_DIR")).join("schedules");
-    let config = format!(
-        "schedules = [\"{}\"]\n[connection.erp]\nsql = \"sqlite://erp.db\"\n\
-         [connection.one]\nurl = \"http://127.0.0.1:1\"\n[connection.b2market]\nurl = \"http://127.0.0.1:1\"\n",
-        schedules.display()
-    );
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("schedules/b2market.toml");
+    std::fs::create_dir(dir.join("schedules")).unwrap();
+    std::fs::copy(shipped, dir.join("schedules/b2market.toml")).unwrap();
+    let config = "schedules = [\"schedules\"]\n[connection.erp]\nsql = \"sqlite://erp.db\"\n\
+                  [connection.b2market]\nurl = \"http://127.0.0.1:1\"\n";
     let file = dir.join("cadenced.toml");
     std::fs::write(&file, config).unwrap();
     config::load(&Sources { file: Some(file), ..Sources::default() }).unwrap().jobs

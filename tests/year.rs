@@ -19,12 +19,11 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 fn jobs_of_one() -> BTreeMap<JobName, Job> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("cadenced.toml");
-    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/schedules");
-    let platform = |name: &str| format!("[connection.{name}]\nurl = \"http://127.0.0.1:1\"\n");
-    let (one, b2market) = (platform("one"), platform("b2market"));
-    let text = format!(
-        "timezone = \"America/Lima\"\nschedules = [\"{shipped}\"]\n[connection.erp]\nsql = \"sqlite://erp.db\"\n{one}{b2market}"
-    );
+    std::fs::create_dir(dir.path().join("schedules")).unwrap();
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/schedules/one.toml");
+    std::fs::copy(shipped, dir.path().join("schedules/one.toml")).unwrap();
+    let text = "timezone = \"America/Lima\"\nschedules = [\"schedules\"]\n[connection.erp]\nsql = \"sqlite://erp.db\"\n\
+                [connection.one]\nurl = \"http://127.0.0.1:1\"\n";
     std::fs::write(&file, text).unwrap();
     let sources = Sources { file: Some(file), env: Vec::new(), overrides: Vec::new(), credentials_dir: None };
     let loaded = load(&sources).unwrap();

@@ -221,11 +221,12 @@ async fn plan_asks_a_running_daemon_what_runs_cost() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("cadenced.toml");
     let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("schedules");
-    let config = format!(
-        "schedules = [\"{}\"]\n[connection.erp]\nsql = \"sqlite://erp.db\"\n[connection.one]\nurl = \
-         \"http://127.0.0.1:1\"\n[connection.b2market]\nurl = \"http://127.0.0.1:1\"\n",
-        shipped.display()
-    );
+    std::fs::create_dir(dir.path().join("schedules")).unwrap();
+    for name in ["one.toml", "b2market.toml"] {
+        std::fs::copy(shipped.join(name), dir.path().join("schedules").join(name)).unwrap();
+    }
+    let config = "schedules = [\"schedules\"]\n[connection.erp]\nsql = \"sqlite://erp.db\"\n[connection.one]\nurl = \
+                  \"http://127.0.0.1:1\"\n[connection.b2market]\nurl = \"http://127.0.0.1:1\"\n";
     std::fs::write(&file, config).unwrap();
     let state = dir.path().join("state");
     std::fs::create_dir(&state).unwrap();

@@ -11,6 +11,7 @@ mod missing;
 mod preview;
 mod pull;
 mod push;
+mod receive;
 mod retried;
 mod seen;
 mod since;
@@ -18,6 +19,7 @@ mod trial;
 
 pub use check::check;
 pub use preview::{Preview, PreviewCounts, PreviewedReject, PreviewedRequest, Tried};
+pub use receive::{Fault, MUST_CALL_AGAIN, Outcomes, RECEIVES, Refused, Taken};
 pub use retried::{Wanted, drop_rejects, retry_rejects};
 
 use crate::clock::SharedClock;
@@ -38,8 +40,10 @@ use deliveries::{Deliveries, WITNESSES};
 use feed::FeedCheckpoint;
 use pull::{PullCheckpoint, Scope, Unfinished};
 use push::{Limit, PushCheckpoint};
+use receive::Writers;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// What a job reads and writes: jobs with several entities tell them apart by name, all jobs so far have one.
 const ENTITY: &str = "";
@@ -67,6 +71,7 @@ pub struct Connectors {
     store: Store,
     clock: SharedClock,
     turns: Arc<Mutex<BTreeMap<JobName, Turns>>>,
+    writers: Writers,
 }
 
 /// Held by whoever reads for a job, from a page's request to its commit.
@@ -99,6 +104,7 @@ impl Connectors {
             store,
             clock: clock.clone(),
             turns: before.map_or_else(Arc::default, |before| Arc::clone(&before.turns)),
+            writers: before.map_or_else(Arc::default, |before| Arc::clone(&before.writers)),
         };
         let mut gates = Vec::new();
         for (name, connection) in connections {
@@ -144,7 +150,7 @@ impl Connectors {
         let platform = match &job.work {
             Work::Pull(pull, _) => &pull.from,
             Work::Push(_, push) => &push.to,
-            Work::Unconfigured => return None,
+            Work::Receive(..) | Work::Unconfigured => return None,
         };
         self.clients.get(platform).and_then(|client| client.closed())
     }
@@ -186,6 +192,7 @@ impl Connectors {
                     requests: client,
                 })
             }
+            Work::Receive(..) => Err(Failure::new(Class::Config, RECEIVES)),
             Work::Unconfigured => Err(unconfigured()),
         }
     }
@@ -350,8 +357,16 @@ impl Connectors {
     }
 
     fn mapper(&self, shaping: &Shaping) -> Result<Mapper, Failure> {
-        let databases = shaping.lookups.iter().map(|lookup| self.database(&lookup.from));
-        Ok(Mapper::new(shaping, databases.collect::<Result<_, _>>()?))
+        self.mapper_within(shaping, None)
+    }
+
+    /// The same for a call that is answered within a limit.
+    fn mapper_within(&self, shaping: &Shaping, limit: Option<Duration>) -> Result<Mapper, Failure> {
+        let databases = shaping.lookups.iter().map(|lookup| {
+            let database = self.database(&lookup.from)?;
+            Ok(limit.map_or_else(|| database.clone(), |limit| database.for_call(limit)))
+        });
+        Ok(Mapper::new(shaping, databases.collect::<Result<_, Failure>>()?))
     }
 
     fn client(&self, name: &ConnectionName) -> Result<Arc<Client>, Failure> {

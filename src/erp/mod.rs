@@ -23,9 +23,9 @@ mod statement;
 mod table;
 mod upserts;
 
-pub use check::{check_connection, check_read, check_write};
+pub use check::{check_call, check_connection, check_read, check_write};
 pub use database::Database;
-pub use mapper::{Mapped, Mapper};
+pub use mapper::{Made, Mapped, Mapper, Unmapped};
 pub use sink::SqlSink;
 pub use source::{Sample, SqlSource};
 

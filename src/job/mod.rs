@@ -4,10 +4,12 @@
 pub mod map;
 pub mod pull;
 pub mod push;
+pub mod receive;
 
 pub use map::{FieldMap, MapRule, Shaping, ValueType};
 pub use pull::{Changed, Cursor, CursorFormat, OnGone, Pages, Pull, Since, Target, Write};
 pub use push::{Parent, Push, PushGone, Read, Results, Send, Verify};
+pub use receive::Receive;
 
 use crate::schedule::{Policy, Timetable};
 use crate::words::JobName;
@@ -61,6 +63,8 @@ pub enum Work {
     Pull(Box<Pull>, Box<Write>),
     /// ERP to platform.
     Push(Box<Read>, Box<Push>),
+    /// Platform to ERP, whenever the platform calls.
+    Receive(Box<Receive>, Box<Write>),
     /// A complete schedule whose ends are still to be configured; it never runs.
     Unconfigured,
 }
@@ -82,9 +86,9 @@ impl Default for Estimate {
 }
 
 impl Job {
-    /// Whether the daemon may start it: enabled, and with both ends configured.
+    /// Whether the daemon may start it: enabled, and with both ends configured. What receives is started by its platform.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.enabled && !matches!(self.work, Work::Unconfigured)
+        self.enabled && !matches!(self.work, Work::Unconfigured | Work::Receive(..))
     }
 }

@@ -3,6 +3,7 @@
 
 mod daemon;
 mod databases;
+mod frontage;
 pub(crate) mod jobs;
 pub(crate) mod ledger;
 mod program;
@@ -13,6 +14,7 @@ mod site;
 
 pub(crate) use daemon::{Daemon, Said};
 pub(crate) use databases::Erp;
+pub(crate) use frontage::{PASSWORD, USER, caller, known_customer};
 pub(crate) use program::{json, program, repository, signal, stderr};
 pub(crate) use service::Service;
 pub(crate) use shelf::{Mishap, Shelf};

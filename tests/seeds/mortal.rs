@@ -11,7 +11,7 @@ use futures_util::future::BoxFuture;
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
 use std::future::{pending, poll_fn};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use tokio::sync::Notify;
@@ -153,15 +153,14 @@ impl Fate {
     }
 
     async fn strike<T>(&self, blow: Option<Blow>, step: impl Future<Output = T>) -> T {
+        let mut step = Box::pin(step);
         match blow {
             Some(Blow::DieBefore) => self.die().await,
             Some(Blow::DieWithin(polls)) => {
-                let mut step = pin!(step);
                 poll_times(step.as_mut(), polls).await;
                 self.die().await
             }
             Some(Blow::Dropped(polls)) => {
-                let mut step = pin!(step);
                 if let Some(done) = poll_times(step.as_mut(), polls).await {
                     return done;
                 }

@@ -18,6 +18,7 @@ mod push;
 mod records;
 mod scheduler;
 mod seeds;
+mod shop;
 mod sql;
 mod support;
 mod unit_file;

@@ -36,22 +36,32 @@ fn the_shipped_schedules_name_every_row_of_their_platforms() {
         })
         .collect();
     insta::assert_snapshot!(rows.join("\n"), @r"
+    b2market-companies: `10 25 * * * *` in Europe/Madrid, usually 60m apart, live
+    b2market-line-statuses: `5 25 * * * *` in Europe/Madrid, usually 60m apart, live
+    b2market-order-create: `45 */10 * * * *` in Europe/Madrid, usually 10m apart, live
+    b2market-order-statuses: `0 25 * * * *` in Europe/Madrid, usually 60m apart, live
+    b2market-order-sweep: `0 40 2 * * *` in Europe/Madrid, usually 24h apart, live
     b2market-orders: `15 */5 * * * *` in Europe/Madrid, usually 5m apart, live
-    one-b2b-prices: `0 15 0 * * *` in Europe/Warsaw, usually 24h apart
+    b2market-partners: `15 25 * * * *` in Europe/Madrid, usually 60m apart, live
+    one-b2b-prices: `0 15 0 * * *` in Europe/Warsaw, usually 24h apart, live
     one-client-add: `0 */10 * * * *` in Europe/Warsaw, usually 10m apart
-    one-client-pull: `0 */2 * * * *` in Europe/Warsaw, usually 2m apart
+    one-client-ids: `20 */2 * * * *` in Europe/Warsaw, usually 2m apart, live
+    one-client-pull: `0 */2 * * * *` in Europe/Warsaw, usually 2m apart, live
+    one-client-pull-full: `0 */30 * * * *` in Europe/Warsaw, usually 30m apart, disabled
     one-client-update: `50 */10 * * * *` in Europe/Warsaw, usually 10m apart
     one-goods-issued-note-files: after one-goods-issued-notes
-    one-goods-issued-notes: `0 */30 * * * *` in Europe/Warsaw, usually 30m apart, between 08:00-20:00
+    one-goods-issued-notes: `0 */30 * * * *` in Europe/Warsaw, usually 30m apart, between 08:00-20:00, live
     one-invoice-files: after one-invoices
-    one-invoice-statuses: `0 5,35 8-19 * * *` in Europe/Warsaw, usually 30m apart, disabled
-    one-invoices: `0 */30 * * * *` in Europe/Warsaw, usually 30m apart, between 08:00-20:00
-    one-offline-orders: `0 * * * * *` in Europe/Warsaw, usually 1m apart, disabled
-    one-order-status: `40 */10 * * * *` in Europe/Warsaw, usually 10m apart
-    one-orders: `0 * * * * *` in Europe/Warsaw, usually 1m apart
-    one-retail-prices: `0 5-59/10 * * * *` in Europe/Warsaw, usually 10m apart
+    one-invoice-statuses: `0 5,35 8-19 * * *` in Europe/Warsaw, usually 30m apart, live
+    one-invoices: `0 */30 * * * *` in Europe/Warsaw, usually 30m apart, between 08:00-20:00, live
+    one-offline-orders: `0 * * * * *` in Europe/Warsaw, usually 1m apart, live
+    one-order-status: `40 */10 * * * *` in Europe/Warsaw, usually 10m apart, live
+    one-orders: `0 * * * * *` in Europe/Warsaw, usually 1m apart, live
+    one-price-list-clients: after one-b2b-prices, live
+    one-retail-prices: `0 5-59/10 * * * *` in Europe/Warsaw, usually 10m apart, live
     one-stocks: `0 */2 * * * *` in Europe/Warsaw, usually 2m apart, live
-    one-warehouses: initial, disabled
+    one-unused-price-lists: after one-price-list-clients, live
+    one-warehouses: initial, live
     ");
 }
 

@@ -34,6 +34,7 @@ impl Site {
         let (tenant, api_auth) = (setup.one.tenant.clone(), setup.one.api_auth.clone());
         let Sandbox { b2market, one, erp } = Sandbox::start(&dir.path().join("erp.db"), setup).await.unwrap();
         std::fs::create_dir(dir.path().join("site")).unwrap();
+        super::shipped(dir.path(), &["one", "b2market"]);
         for (name, secret) in
             [("one-api-auth", &*api_auth), ("b2market-password", &*password), ("admin-token", TOKEN)]
         {
@@ -53,7 +54,7 @@ impl Site {
             r#"
 timezone = "UTC"
 state = "state"
-schedules = ["{shipped}", "site"]
+schedules = ["schedules", "site"]
 {keys}
 
 [admin]
@@ -72,7 +73,6 @@ url = "{b2market}"
 auth = {{ login = "/login", body = {{ _username = "{user}", _password = {{ file = "b2market-password" }} }}, token = "token", renew-on = [401, 403] }}
 in-flight = 1
 "#,
-            shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/schedules"),
             erp = self.dir().join("erp.db").display(),
             tenant = self.tenant,
             user = self.user,

@@ -5,6 +5,7 @@
 mod commands;
 mod daemon;
 mod dry_run;
+mod factory;
 mod formats;
 mod housekeeping;
 mod kills;

@@ -8,7 +8,7 @@ use super::map;
 use super::reader::Table;
 use super::units::{self, Wrong};
 use crate::job::map::plain_text;
-use crate::job::push::{Lists, Matched, Method, ReadBack, ResultCounts, Words};
+use crate::job::push::{Lists, Matched, Method, ReadBack, ResultCounts, Taken, Words};
 use crate::job::{Parent, Push, PushGone, Results, Send, Shaping, Verify};
 use crate::words::{FieldPath, JobName, Template};
 
@@ -16,6 +16,10 @@ use crate::words::{FieldPath, JobName, Template};
 const BATCH_BYTES: u64 = 4 << 20;
 /// The largest body that may be asked for.
 const LARGEST: u64 = 256 << 20;
+
+/// Which accepted records are read back.
+const READ_BACK: [(&str, ReadBack); 3] =
+    [("off", ReadBack::Off), ("sample", ReadBack::Sample), ("all", ReadBack::All)];
 
 /// Whether a column is in the key of the read; the problem otherwise.
 type InKey<'k> = &'k dyn Fn(&str, String) -> Result<(), Wrong>;
@@ -69,8 +73,22 @@ pub(super) fn read(
         waiting: table.list("waiting-when", units::words).unwrap_or_default(),
         transient: table.list("transient-when", units::words).unwrap_or_default(),
         too_large: table.list("too-large-when", units::words).unwrap_or_default(),
+        refused: table.list("refused-when", units::words).unwrap_or_default(),
+        unserved: table.list("unserved-when", units::words).unwrap_or_default(),
     };
+    let unless_taken = table.table("unless-taken").map(|table| taken(&table));
+    if unless_taken.is_some() && !places.record {
+        let wrong = Wrong::new("asks for one record before each request, and requests hold several")
+            .help(Some("write batch = { records = 1 } and body = \"$record\"".to_owned()));
+        table.error(Some("unless-taken"), &table.place("unless-taken"), wrong);
+    }
     let stop_when = table.get("stop-when", stop_when);
+    if let (Some(forms), None) = (&results, &verify)
+        && forms.iter().any(|form| form.read_back.is_some_and(|read_back| read_back != ReadBack::Off))
+    {
+        let wrong = Wrong::new("read back, but nothing says how; add `verify`");
+        table.error(Some("results"), &table.place("results"), wrong);
+    }
     table.finish();
     let (method, path) = request?;
     Some(Push {
@@ -90,6 +108,7 @@ pub(super) fn read(
         save: save.unwrap_or_default(),
         parent: lift(parent)?,
         words,
+        unless_taken: lift(unless_taken)?,
         stop_when,
     })
 }
@@ -275,6 +294,7 @@ fn results(table: &Table<'_>) -> Option<Results> {
         ));
         table.error(Some("lists"), &table.place("lists"), wrong);
     }
+    let read_back = table.get("read-back", |node| units::one_of(node, &READ_BACK));
     table.finish();
     Some(Results {
         rows: rows?,
@@ -283,7 +303,15 @@ fn results(table: &Table<'_>) -> Option<Results> {
         ok_when: ok_when.unwrap_or_default().into_iter().map(|(_, rule)| rule).collect(),
         error: error.unwrap_or_else(|| FieldPath::new("error").unwrap_or_default()),
         counts: counts.unwrap_or_default(),
+        read_back,
     })
+}
+
+fn taken(table: &Table<'_>) -> Option<Taken> {
+    let fields = table.some("fields", units::field_path);
+    let at = table.get("at", units::field_path).unwrap_or_default();
+    table.finish();
+    Some(Taken { fields: fields?, at })
 }
 
 fn matched(table: &Table<'_>, node: &Node) -> Result<Option<Matched>, Wrong> {
@@ -308,8 +336,7 @@ fn verify(table: &Table<'_>) -> Option<Verify> {
     let params = table.entries("params", |_, _, node| units::template(node));
     let rows = table.get("rows", units::field_path);
     let found_when = table.some("found-when", units::field_path);
-    let read_back = [("off", ReadBack::Off), ("sample", ReadBack::Sample), ("all", ReadBack::All)];
-    let read_back = table.get("read-back", |node| units::one_of(node, &read_back));
+    let read_back = table.get("read-back", |node| units::one_of(node, &READ_BACK));
     table.finish();
     Some(Verify {
         get: get?,

@@ -212,6 +212,19 @@ impl Client {
     /// [`Class::Unknown`]: it isn't idempotent and may or may not have been carried out. [`Class::Config`]: it can't
     /// be sent as configured, or its answer is larger than `max-body`.
     pub async fn call(&self, request: &Request) -> Result<Answer, Failure> {
+        self.call_with(request, |_| false).await
+    }
+
+    /// The same, but that of a 5xx whose words `refuses` knows as the refusal of a record nothing else is made: it would
+    /// be refused again, and says nothing of the platform as a whole.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub(super) async fn call_with(
+        &self,
+        request: &Request,
+        refuses: impl Fn(&str) -> bool,
+    ) -> Result<Answer, Failure> {
         let shown = request.shown();
         let guard = &self.shared.guard;
         let retry = guard.limits.retry;
@@ -225,6 +238,10 @@ impl Client {
                     debug!(request = shown, status = answer.status, "logs in again");
                     refused = Some(answer.proof.number);
                     continue;
+                }
+                Ok(answer) if answer.status >= 500 && refuses(&answer.words()) => {
+                    guard.succeeded();
+                    return Ok(answer);
                 }
                 Ok(answer) => match self.judge(answer, refused.is_some()).await {
                     Ok(answer) => {

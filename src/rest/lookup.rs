@@ -5,6 +5,7 @@ use super::request::{Request, expand_path};
 use super::rows::fields_of;
 use super::{Client, verdict};
 use crate::job::Verify;
+use crate::job::push::Taken;
 use crate::job::map::plain_text;
 use crate::transfer::{Class, Failure, Record};
 use crate::words::FieldPath;
@@ -73,6 +74,41 @@ pub(super) async fn look(client: &Client, verify: &Verify, record: &Record) -> R
         }
     }
     Ok(Sight::Missing)
+}
+
+/// What the platform has at the record's own path that the record would overwrite, in words; nothing where it may be sent.
+///
+/// # Errors
+/// What keeps from asking for any record.
+pub(super) async fn taken(
+    client: &Client,
+    taken: &Taken,
+    path: &str,
+    record: &Record,
+) -> Result<Option<String>, Failure> {
+    let request = Request::get(path.to_owned(), Vec::new());
+    let mut answer = client.call(&request).await?;
+    match answer.status {
+        // The write's own answer says it.
+        404 | 410 => return Ok(None),
+        200..=299 => {}
+        _ => return Ok(Some(format!("what it would overwrite is not known: {}", answer.refusal().message))),
+    }
+    let shown = request.shown();
+    let read = tokio::task::spawn_blocking(move || verdict::document(&mut answer)).await;
+    let document = read.map_err(|error| Failure::new(Class::Answer, error.to_string()))??;
+    let there = document.as_ref().and_then(|document| taken.at.find(document));
+    for (field, ours) in taken.fields.iter().zip(fields_of(&record.content, &taken.fields)) {
+        match there.and_then(|there| field.find(there)) {
+            None => return Ok(Some(format!("what it would overwrite is not known: {shown} has no `{field}`"))),
+            Some(Value::Null) => {}
+            Some(theirs) if plain_text(theirs).is_empty() || ours.as_ref().map(plain_text) == Some(plain_text(theirs)) => {}
+            Some(theirs) => {
+                return Ok(Some(format!("the platform has `{}` as its {field}, which is not overwritten", plain_text(theirs))));
+            }
+        }
+    }
+    Ok(None)
 }
 
 fn holds(row: &Value, path: &FieldPath, value: &str) -> bool {

@@ -13,7 +13,7 @@ mod site;
 
 pub(crate) use daemon::{Daemon, Said};
 pub(crate) use databases::{Erp, Session};
-pub(crate) use program::{json, program, repository, signal, stderr};
+pub(crate) use program::{connections, json, program, repository, shipped, signal, stderr};
 pub(crate) use service::Service;
 pub(crate) use shelf::{Mishap, Shelf};
 pub(crate) use site::{Site, TOKEN};

@@ -4,19 +4,16 @@ use super::*;
 use crate::job::{Trigger, Work};
 use chrono::{DateTime, Utc};
 
-const PLATFORMS: &str = r#"
-schedules = ["SCHEDULES"]
-[connection.erp]
-sql = "sqlite://erp.db"
-[connection.one]
-url = "https://one.example.com"
-[connection.b2market]
-url = "https://b2market.example.com/api"
-"#;
-
+/// The shipped schedules with a connection for each.
 fn shipped() -> Site {
     let schedules = Path::new(env!("CARGO_MANIFEST_DIR")).join("schedules");
-    Site::new(&PLATFORMS.replace("SCHEDULES", &schedules.display().to_string()))
+    let mut text =
+        format!("schedules = [\"{}\"]\n[connection.erp]\nsql = \"sqlite://erp.db\"\n", schedules.display());
+    for file in fs::read_dir(schedules).unwrap() {
+        let platform = file.unwrap().path().file_stem().unwrap().display().to_string();
+        text.push_str(&format!("[connection.{platform}]\nurl = \"https://{platform}.example.com\"\n"));
+    }
+    Site::new(&text)
 }
 
 #[test]

@@ -259,6 +259,7 @@ async fn what_is_promised_and_not_there_is_never_accepted() {
         ok_when: vec![(path("ok"), vec!["true".to_owned()])],
         error: path("error"),
         counts: ResultCounts::default(),
+        read_back: None,
     };
     let results = |idempotent| job::Push { results: vec![form.clone()], idempotent, ..push(10) };
     let all =

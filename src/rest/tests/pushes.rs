@@ -30,6 +30,7 @@ pub(super) fn push(batch_records: usize) -> job::Push {
         save: Vec::new(),
         parent: None,
         words: job::push::Words::default(),
+        unless_taken: None,
         stop_when: None,
     }
 }

@@ -19,6 +19,7 @@ mod records;
 mod scheduler;
 mod seeds;
 mod sql;
+mod steps;
 mod support;
 mod unit_file;
 mod walks;

@@ -52,16 +52,15 @@ pub(super) fn read(table: &Table<'_>, connections: &Connections<'_>, names: &[&s
     let mut is_whole = true;
     for (name, node) in described {
         let place = order.iter().position(|step| step == name);
-        if place.is_none() {
-            table.error(Some("step"), &node.key_at, Wrong::new(format!("`steps` does not name `{name}`")));
-        }
         let step = all.below(name, node).and_then(|step| {
             JobName::new(name).map_err(|bad| all.error(Some(name), &node.key_at, units::refused(bad))).ok()?;
             step_of(&step, name, to.as_ref()?, home, connections, names)
         });
         match (place, step) {
+            (_, None) => is_whole = false,
             (Some(place), Some(step)) => steps.push((place, step)),
-            _ => is_whole = false,
+            // A later layer leaves it out.
+            (None, Some(_)) => {}
         }
     }
     steps.sort_by_key(|(place, _)| *place);
@@ -98,14 +97,15 @@ fn step_of(
     let when = table.get("when", map::condition);
     let delete_when = table.get("delete-when", map::condition);
     let unwatched = table.list("unwatched", units::words).unwrap_or_default();
-    let push = push_of(table, to, shaping, delete_when.is_some());
+    let delete_first = table.get("delete-first", units::flag).unwrap_or(false);
+    let push = push_of(table, to, shaping, delete_first || delete_when.is_some());
     table.finish();
     if !table.is_clean_since(errors) {
         return None;
     }
     let push = push?;
     let saved = push.save.iter().map(|(name, _)| name.clone()).collect();
-    Some(Step { name: name.to_owned(), read: lift(own)?, when, delete_when, unwatched, push, saved })
+    Some(Step { name: name.to_owned(), read: lift(own)?, when, delete_when, delete_first, unwatched, push, saved })
 }
 
 /// A push of one record a request.
@@ -132,7 +132,7 @@ fn push_of(table: &Table<'_>, to: &ConnectionName, shaping: Shaping, deletes: bo
     let stop_when = table.get("stop-when", push::stop_when);
     let delete_path = table.get("delete-path", units::path_template);
     if delete_path.is_some() && !deletes {
-        let wrong = Wrong::new("is never used: `delete-when` says when there is nothing to have");
+        let wrong = Wrong::new("is never used: neither `delete-when` nor `delete-first` asks for it");
         table.error(Some("delete-path"), &table.place("delete-path"), wrong);
     }
     let (method, path) = request?;

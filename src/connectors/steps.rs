@@ -23,6 +23,7 @@ use crate::words::JobName;
 use futures_util::future::BoxFuture;
 use serde_json::value::to_raw_value;
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// Rows that go through all steps together.
@@ -388,6 +389,9 @@ impl Stage {
             }
             asked.rows.push(at);
         }
+        if self.step.delete_first {
+            self.delete_first(rows, &mut asked.chunk).await?;
+        }
         let known = self.known(gone.iter().map(|at| &rows[*at])).await?;
         for (at, known) in gone.into_iter().zip(known) {
             // What was never there is not gone, and what the platform would not delete waits for a person.
@@ -403,6 +407,23 @@ impl Stage {
             }
         }
         Ok(asked)
+    }
+
+    /// What stands on the platform and is to become something else goes first.
+    async fn delete_first(&self, rows: &[Row], chunk: &mut Chunk) -> Result<(), Failure> {
+        let digests: HashMap<&str, Digest> =
+            chunk.records.iter().map(|record| (record.key.as_str(), record.digest)).collect();
+        let known = self.known(rows.iter()).await?;
+        let mut gone = Vec::new();
+        for (row, known) in rows.iter().zip(known) {
+            let digest = digests.get(&*self.kept_as(row));
+            let Some((known, digest)) = known.filter(has_value).zip(digest) else { continue };
+            if known.digest != Some(*digest) {
+                gone.extend(self.gone(row));
+            }
+        }
+        chunk.gone.extend(gone);
+        Ok(())
     }
 
     /// The record that a row is sent as.

@@ -30,6 +30,8 @@ pub struct Step {
     pub when: Option<Condition>,
     /// For which rows there is nothing to have on the platform: what was sent before is deleted.
     pub delete_when: Option<Condition>,
+    /// Whether what was sent before is deleted before something else is sent.
+    pub delete_first: bool,
     /// Fields of the record, and placeholders of the path, whose change alone sends nothing.
     pub unwatched: Vec<String>,
     /// Its request, one record each.

@@ -49,6 +49,9 @@ CREATE TABLE IF NOT EXISTS b2market_orders (
     "createdAt" TEXT, "updatedAt" TEXT);
 "#;
 
+/// The rest of what the shipped jobs read: empty tables.
+const INTERFACE: &str = include_str!("../../packaging/erp/sqlite/one.sql");
+
 /// Creates the ERP at `path`, or opens the one that is there and leaves its rows.
 ///
 /// # Errors
@@ -61,6 +64,7 @@ pub async fn create(path: &Path, size: Size) -> Result<SqlitePool, sqlx::Error> 
         .busy_timeout(Duration::from_secs(10));
     let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
     sqlx::raw_sql(SCHEMA).execute(&pool).await?;
+    sqlx::raw_sql(INTERFACE).execute(&pool).await?;
     let mut fill = pool.begin().await?;
     sqlx::query(
         "WITH RECURSIVE n(i) AS (SELECT 1 WHERE ?1 > 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)

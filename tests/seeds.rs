@@ -13,7 +13,7 @@
 mod mortal;
 mod noise;
 mod pushes;
-mod world;
+pub(crate) mod world;
 
 use std::collections::BTreeMap;
 use std::io::Write as _;
@@ -36,10 +36,10 @@ const TOLD: u64 = 1_000;
 
 /// How often each fault was played.
 #[derive(Clone, Default)]
-struct Tally(Arc<Mutex<BTreeMap<&'static str, u64>>>);
+pub(crate) struct Tally(Arc<Mutex<BTreeMap<&'static str, u64>>>);
 
 impl Tally {
-    fn count(&self, what: &'static str) {
+    pub(crate) fn count(&self, what: &'static str) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(what).or_default() += 1;
     }
 
@@ -50,7 +50,7 @@ impl Tally {
 }
 
 /// The seeds to play: handed out one by one until they, or the time, are used up.
-struct Seeds {
+pub(crate) struct Seeds {
     next: AtomicU64,
     end: u64,
     until: Option<Instant>,
@@ -58,7 +58,7 @@ struct Seeds {
 }
 
 impl Seeds {
-    fn wanted(one: &str, all: &str, budget: Duration) -> Self {
+    pub(crate) fn wanted(one: &str, all: &str, budget: Duration) -> Self {
         let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
         let (next, end, until) = match (number(one), number(all)) {
             (Some(one), _) => (one, one + 1, None),
@@ -78,7 +78,7 @@ impl Seeds {
 }
 
 /// A world in which one seed after the other is played.
-trait Play: Sized {
+pub(crate) trait Play: Sized {
     async fn create(tally: &Tally) -> Self;
     async fn play(&mut self, seed: u64) -> Result<(), String>;
 }
@@ -111,7 +111,7 @@ fn whatever_happens_the_platform_ends_up_equal_to_the_erp_and_nothing_exists_twi
     play_all::<pushes::World>(&seeds, "CADENCED_PUSH_SEED");
 }
 
-fn play_all<W: Play>(seeds: &Seeds, variable: &str) {
+pub(crate) fn play_all<W: Play>(seeds: &Seeds, variable: &str) {
     let started = Instant::now();
     let (tally, failed) = (Tally::default(), Mutex::new(Vec::new()));
     let played = AtomicU64::new(0);

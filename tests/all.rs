@@ -21,6 +21,7 @@ mod scheduler;
 mod seeds;
 mod shop;
 mod sql;
+mod steps;
 mod support;
 mod unit_file;
 mod walks;

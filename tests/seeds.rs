@@ -13,7 +13,7 @@
 mod mortal;
 mod noise;
 mod pushes;
-mod world;
+pub(crate) mod world;
 
 use cadenced::connection::Dialect;
 use std::collections::BTreeMap;
@@ -38,10 +38,10 @@ const TOLD: u64 = 1_000;
 
 /// How often each fault was played.
 #[derive(Clone, Default)]
-struct Tally(Arc<Mutex<BTreeMap<&'static str, u64>>>);
+pub(crate) struct Tally(Arc<Mutex<BTreeMap<&'static str, u64>>>);
 
 impl Tally {
-    fn count(&self, what: &'static str) {
+    pub(crate) fn count(&self, what: &'static str) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(what).or_default() += 1;
     }
 
@@ -52,7 +52,7 @@ impl Tally {
 }
 
 /// The seeds to play: handed out one by one until they, or the time, are used up.
-struct Seeds {
+pub(crate) struct Seeds {
     next: AtomicU64,
     end: u64,
     until: Option<Instant>,
@@ -60,7 +60,7 @@ struct Seeds {
 }
 
 impl Seeds {
-    fn wanted(one: &str, all: &str, budget: Duration) -> Self {
+    pub(crate) fn wanted(one: &str, all: &str, budget: Duration) -> Self {
         let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
         let (next, end, until) = match (number(one), number(all)) {
             (Some(one), _) => (one, one + 1, None),
@@ -80,7 +80,7 @@ impl Seeds {
 }
 
 /// A world in which one seed after the other is played.
-trait Play: Sized {
+pub(crate) trait Play: Sized {
     async fn play(&mut self, seed: u64) -> Result<(), String>;
 }
 
@@ -125,7 +125,12 @@ fn whatever_happens_the_platform_ends_up_equal_to_the_erp_and_nothing_exists_twi
     play_all("seeds of pushes", &seeds, "CADENCED_PUSH_SEED", async |tally| pushes::World::new(tally).await);
 }
 
-fn play_all<W: Play>(what: &str, seeds: &Seeds, variable: &str, create: impl AsyncFn(&Tally) -> W + Sync) {
+pub(crate) fn play_all<W: Play>(
+    what: &str,
+    seeds: &Seeds,
+    variable: &str,
+    create: impl AsyncFn(&Tally) -> W + Sync,
+) {
     let started = Instant::now();
     let (tally, failed) = (Tally::default(), Mutex::new(Vec::new()));
     let played = AtomicU64::new(0);

@@ -27,7 +27,8 @@ async fn the_shipped_sql_and_the_document_name_the_same_columns() {
     for (title, platform) in [("Eryxon", "eryxon"), ("Cortecloud", "cortecloud")] {
         let erp = Erp::new(Dialect::Sqlite).await;
         erp.run(&sql("sqlite", platform)).await;
-        let names = erp.texts("select name from sqlite_master where type in ('table', 'view') order by 1").await;
+        let names =
+            erp.texts("select name from sqlite_master where type in ('table', 'view') order by 1").await;
         let mut tables = BTreeMap::new();
         for name in names.into_iter().flatten().flatten() {
             let columns = erp.columns(&name).await;

@@ -299,7 +299,7 @@ async fn create(erp: &Erp) {
 }
 
 /// No time passes here: waits would be for ever, and a platform left alone would stay so.
-pub(super) fn eager(loaded: &Loaded) -> BTreeMap<ConnectionName, Connection> {
+pub(crate) fn eager(loaded: &Loaded) -> BTreeMap<ConnectionName, Connection> {
     let mut connections = loaded.connections.clone();
     for connection in connections.values_mut() {
         if let ConnectionKind::Rest(rest) = &mut connection.kind {
@@ -382,7 +382,7 @@ impl Daemon {
 }
 
 /// Opens the state as soon as the process before has let go of it: what it began on disk runs to its end.
-pub(super) async fn open(dir: &Path, clock: &SharedClock) -> Store {
+pub(crate) async fn open(dir: &Path, clock: &SharedClock) -> Store {
     loop {
         let (dir, clock) = (dir.to_owned(), Arc::clone(clock));
         match tokio::task::spawn_blocking(move || Store::open(&dir, clock)).await.unwrap() {

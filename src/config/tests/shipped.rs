@@ -92,10 +92,10 @@ fn the_stock_push_keeps_the_order_it_was_written_in() {
 fn clients_are_chains_of_steps() {
     let loaded = shipped().loaded();
     for name in ["one-client-add", "one-client-update"] {
-        assert_eq!(
-            loaded.steps[&job(name)],
-            ["one-segments", "client", "one-trade-credits", "one-client-blockades"]
-        );
+        let Work::Steps(_, steps) = &loaded.jobs[&job(name)].work else { panic!("no steps") };
+        let names: Vec<&str> = steps.steps.iter().map(|step| step.name.as_str()).collect();
+        assert_eq!(names, ["one-segments", "client", "one-trade-credits", "one-client-blockades"]);
+        assert_eq!(steps.steps[1].saved, ["clientId", "organizationId"], "{name}");
         assert_eq!(loaded.jobs[&job(name)].policy.lock.as_deref(), Some("one-clients"));
     }
 }

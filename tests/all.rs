@@ -21,5 +21,6 @@ mod seeds;
 mod sql;
 mod support;
 mod unit_file;
+mod uploads;
 mod walks;
 mod year;

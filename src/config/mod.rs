@@ -26,6 +26,7 @@ mod secret;
 mod settings;
 mod trigger;
 mod units;
+mod upload;
 
 #[cfg(test)]
 mod tests;

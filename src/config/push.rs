@@ -91,11 +91,12 @@ pub(super) fn read(
         parent: lift(parent)?,
         words,
         stop_when,
+        upload: None,
     })
 }
 
 /// Nothing given is fine, something wrong is not.
-fn lift<T>(given: Option<Option<T>>) -> Option<Option<T>> {
+pub(super) fn lift<T>(given: Option<Option<T>>) -> Option<Option<T>> {
     match given {
         None => Some(None),
         Some(read) => read.map(Some),
@@ -182,7 +183,7 @@ fn body(table: &Table<'_>, node: &Node, in_key: InKey<'_>, places: &mut Places) 
     json
 }
 
-fn send(table: &Table<'_>, node: &Node) -> Result<Send, Wrong> {
+pub(super) fn send(table: &Table<'_>, node: &Node) -> Result<Send, Wrong> {
     if !matches!(node.value, Value::Table(_)) {
         return units::one_of(node, &[("changed", false), ("all", true)])
             .map(|all| if all { Send::All } else { Send::Changed });
@@ -303,7 +304,7 @@ fn matched(table: &Table<'_>, node: &Node) -> Result<Option<Matched>, Wrong> {
     }))
 }
 
-fn verify(table: &Table<'_>) -> Option<Verify> {
+pub(super) fn verify(table: &Table<'_>) -> Option<Verify> {
     let get = table.require("get", units::path_template);
     let params = table.entries("params", |_, _, node| units::template(node));
     let rows = table.get("rows", units::field_path);
@@ -320,7 +321,7 @@ fn verify(table: &Table<'_>) -> Option<Verify> {
     })
 }
 
-fn parent(table: &Table<'_>, names: &[&str], connections: &Connections<'_>) -> Option<Parent> {
+pub(super) fn parent(table: &Table<'_>, names: &[&str], connections: &Connections<'_>) -> Option<Parent> {
     let job = table.require("job", |node| {
         let text = units::text(node)?;
         let name = JobName::new(text).map_err(units::refused)?;

@@ -4,10 +4,12 @@
 pub mod map;
 pub mod pull;
 pub mod push;
+pub mod upload;
 
 pub use map::{FieldMap, MapRule, Shaping, ValueType};
 pub use pull::{Changed, Cursor, CursorFormat, OnGone, Pages, Pull, Since, Target, Write};
 pub use push::{Parent, Push, PushGone, Read, Results, Send, Verify};
+pub use upload::Upload;
 
 use crate::schedule::{Policy, Timetable};
 use crate::words::JobName;

@@ -41,9 +41,9 @@ fn the_shipped_schedules_name_every_row_of_their_platforms() {
     one-client-add: `0 */10 * * * *` in Europe/Warsaw, usually 10m apart
     one-client-pull: `0 */2 * * * *` in Europe/Warsaw, usually 2m apart
     one-client-update: `50 */10 * * * *` in Europe/Warsaw, usually 10m apart
-    one-goods-issued-note-files: after one-goods-issued-notes
+    one-goods-issued-note-files: after one-goods-issued-notes, live
     one-goods-issued-notes: `0 */30 * * * *` in Europe/Warsaw, usually 30m apart, between 08:00-20:00
-    one-invoice-files: after one-invoices
+    one-invoice-files: after one-invoices, live
     one-invoice-statuses: `0 5,35 8-19 * * *` in Europe/Warsaw, usually 30m apart, disabled
     one-invoices: `0 */30 * * * *` in Europe/Warsaw, usually 30m apart, between 08:00-20:00
     one-offline-orders: `0 * * * * *` in Europe/Warsaw, usually 1m apart, disabled

@@ -31,6 +31,7 @@ pub(super) fn push(batch_records: usize) -> job::Push {
         parent: None,
         words: job::push::Words::default(),
         stop_when: None,
+        upload: None,
     }
 }
 

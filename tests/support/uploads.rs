@@ -44,6 +44,9 @@ impl Archive {
         let (client, files) = (&self.client, self.directory());
         self.site.schedule(&format!(
             r#"
+[connection.one]
+retry = {{ first = "10ms" }}
+
 [job.documents]
 read = {{ from = "erp", sql = "select number, note from documents", key = ["number"] }}
 map = {{ number = "{{number}}", notes = "{{note}}", clientData.clientId = "{client}" }}

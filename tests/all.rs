@@ -24,5 +24,6 @@ mod sql;
 mod steps;
 mod support;
 mod unit_file;
+mod uploads;
 mod walks;
 mod year;

@@ -269,6 +269,13 @@ fn settle_alternatives(layers: &mut [Layer]) {
                     .iter_mut()
                     .for_each(|below| below.root.remove(&["job", name, "step", step], METHOD_KEYS));
             }
+            for call in ["begin", "complete", "abort"] {
+                let call_of = |job: &Node| job.get("upload")?.get(call).map(|call| sets(call, METHOD_KEYS));
+                if call_of(job) == Some(true) {
+                    let path = ["job", name, "upload", call];
+                    below.iter_mut().for_each(|below| below.root.remove(&path, METHOD_KEYS));
+                }
+            }
         }
         for (name, connection) in table("connection") {
             if sets(connection, &["sql", "url"]) {

@@ -105,6 +105,7 @@ pub(super) fn read(
         words,
         unless_taken: lift(unless_taken)?,
         stop_when,
+        upload: None,
     })
 }
 
@@ -230,7 +231,7 @@ pub(super) fn body(
     json
 }
 
-fn send(table: &Table<'_>, node: &Node) -> Result<Send, Wrong> {
+pub(super) fn send(table: &Table<'_>, node: &Node) -> Result<Send, Wrong> {
     if !matches!(node.value, Value::Table(_)) {
         return units::one_of(node, &[("changed", false), ("all", true)])
             .map(|all| if all { Send::All } else { Send::Changed });
@@ -378,7 +379,7 @@ pub(super) fn verify(table: &Table<'_>) -> Option<Verify> {
     })
 }
 
-fn parent(table: &Table<'_>, names: &[&str], connections: &Connections<'_>) -> Option<Parent> {
+pub(super) fn parent(table: &Table<'_>, names: &[&str], connections: &Connections<'_>) -> Option<Parent> {
     let job = table.require("job", |node| {
         let text = units::text(node)?;
         let name = JobName::new(text).map_err(units::refused)?;

@@ -177,6 +177,7 @@ fn push_of(table: &Table<'_>, to: &ConnectionName, shaping: Shaping, deletes: bo
         parent: None,
         words,
         unless_taken: None,
+        upload: None,
         stop_when,
     })
 }

@@ -1,6 +1,6 @@
 //! The two ends of a push: which rows are read from the ERP, how a platform is told, and how its answers are read.
 
-use super::{FieldMap, Shaping};
+use super::{FieldMap, Shaping, Upload};
 use crate::words::{ConnectionName, FieldPath, JobName, Template};
 use serde_json::Value;
 
@@ -61,6 +61,8 @@ pub struct Push {
     pub unless_taken: Option<Taken>,
     /// The share of refused records at which the run stops, 0 to 1.
     pub stop_when: Option<f64>,
+    /// Where each record carries a file: what follows this push's own request, which begins the upload.
+    pub upload: Option<Box<Upload>>,
 }
 
 /// The methods a push may use.

@@ -10,6 +10,7 @@ mod runs;
 mod service;
 mod shelf;
 mod site;
+mod uploads;
 
 pub(crate) use daemon::{Daemon, Said};
 pub(crate) use databases::{Erp, Session};
@@ -17,6 +18,7 @@ pub(crate) use program::{connections, json, program, repository, shipped, signal
 pub(crate) use service::Service;
 pub(crate) use shelf::{Mishap, Shelf};
 pub(crate) use site::{Site, TOKEN};
+pub(crate) use uploads::{Archive, pdf};
 
 use std::time::Duration;
 

@@ -223,6 +223,24 @@ create table if not exists cadenced_blockades (
     primary key (client)
 ) engine = InnoDB character set utf8mb4;
 
+-- read by one-invoice-files
+create table if not exists cadenced_invoice_files (
+    number varchar(120) collate utf8mb4_bin not null,
+    file_name varchar(255),
+    content longblob,
+    path varchar(1000),
+    primary key (number)
+);
+
+-- read by one-goods-issued-note-files
+create table if not exists cadenced_goods_issued_note_files (
+    number varchar(120) collate utf8mb4_bin not null,
+    file_name varchar(255),
+    content longblob,
+    path varchar(1000),
+    primary key (number)
+);
+
 -- written by one-client-pull
 create table if not exists cadenced_one_clients (
     client_id varchar(120) collate utf8mb4_bin not null,

@@ -225,6 +225,24 @@ create table if not exists cadenced_blockades (
     primary key (client)
 );
 
+-- read by one-invoice-files
+create table if not exists cadenced_invoice_files (
+    number text not null,
+    file_name text,
+    content blob,
+    path text,
+    primary key (number)
+);
+
+-- read by one-goods-issued-note-files
+create table if not exists cadenced_goods_issued_note_files (
+    number text not null,
+    file_name text,
+    content blob,
+    path text,
+    primary key (number)
+);
+
 -- written by one-client-pull
 create table if not exists cadenced_one_clients (
     client_id text not null,

@@ -46,9 +46,9 @@ fn the_shipped_schedules_name_every_row_of_their_platforms() {
     one-client-pull: `0 */2 * * * *` in Europe/Warsaw, usually 2m apart, live
     one-client-pull-full: `0 */30 * * * *` in Europe/Warsaw, usually 30m apart, disabled
     one-client-update: `50 */10 * * * *` in Europe/Warsaw, usually 10m apart
-    one-goods-issued-note-files: after one-goods-issued-notes
+    one-goods-issued-note-files: after one-goods-issued-notes, live
     one-goods-issued-notes: `0 */30 * * * *` in Europe/Warsaw, usually 30m apart, between 08:00-20:00, live
-    one-invoice-files: after one-invoices
+    one-invoice-files: after one-invoices, live
     one-invoice-statuses: `0 5,35 8-19 * * *` in Europe/Warsaw, usually 30m apart, live
     one-invoices: `0 */30 * * * *` in Europe/Warsaw, usually 30m apart, between 08:00-20:00, live
     one-offline-orders: `0 * * * * *` in Europe/Warsaw, usually 1m apart, live

@@ -18,7 +18,7 @@ use tracing::debug;
 /// So many records refused one by one, and none accepted, make it likely that not the records are at fault.
 const SUSPICIOUS: usize = 8;
 /// So many requests in a row without an answer stop a run that must not send anything twice.
-const UNHEARD: usize = 3;
+pub(super) const UNHEARD: usize = 3;
 /// A share of refused records says nothing before so many were answered for.
 const ENOUGH: usize = 20;
 /// Records read back of one request as a sample.
@@ -314,7 +314,7 @@ impl RestSink {
         let removes = request.method == Method::DELETE;
         let words = &self.push.words;
         let refuses = |answer: &str| said(&words.refused, answer) || said(&words.unserved, answer);
-        let mut answer = self.client.call_with(&request, refuses).await?;
+        let mut answer = self.client.call_with(&request, None, refuses).await?;
         let status = answer.status;
         let mut read_back = self.push.verify.as_ref().map_or(ReadBack::Off, |verify| verify.read_back);
         let exchange = Exchange { request: request.shown(), answer: answer.kept() };
@@ -379,7 +379,7 @@ impl RestSink {
         }
     }
 
-    fn class_of(&self, words: &str) -> RejectClass {
+    pub(super) fn class_of(&self, words: &str) -> RejectClass {
         let job::push::Words { waiting, transient, .. } = &self.push.words;
         if said(waiting, words) {
             RejectClass::Waiting
@@ -391,7 +391,13 @@ impl RestSink {
     }
 
     /// A 404 on everything is no fault of the records: the path is wrong, and the flow stops without a reject.
-    fn leads_nowhere(&mut self, path: &str, record: &Record, settled: &mut Settled, reason: &str) -> bool {
+    pub(super) fn leads_nowhere(
+        &mut self,
+        path: &str,
+        record: &Record,
+        settled: &mut Settled,
+        reason: &str,
+    ) -> bool {
         if self.tally.accepted > 0 || self.class_of(reason) != RejectClass::Rejected {
             return false;
         }

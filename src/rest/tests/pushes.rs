@@ -33,6 +33,7 @@ pub(super) fn push(batch_records: usize) -> job::Push {
         words: job::push::Words::default(),
         unless_taken: None,
         stop_when: None,
+        upload: None,
     }
 }
 

@@ -35,7 +35,8 @@ async fn check_lists_every_shipped_job_with_its_next_three_slots() {
         let text = fs::read_to_string(file.unwrap().path()).unwrap();
         for job in text.split("\n[job.").skip(1) {
             let (name, keys) = job.split_once("]\n").unwrap();
-            let has_timetable = keys.split("\n[").next().unwrap().lines().any(|line| line.starts_with("cron ="));
+            let has_timetable =
+                keys.split("\n[").next().unwrap().lines().any(|line| line.starts_with("cron ="));
             // Tables below a job are no jobs.
             if !name.contains('.') && !name.starts_with('[') {
                 shipped.insert(name.to_owned(), has_timetable);
@@ -44,7 +45,8 @@ async fn check_lists_every_shipped_job_with_its_next_three_slots() {
     }
     for line in table.lines().skip(1) {
         let name = line.split_whitespace().next().unwrap();
-        let slots = [" CET", " CEST", " UTC", " -03"].iter().map(|zone| line.matches(zone).count()).sum::<usize>();
+        let slots =
+            [" CET", " CEST", " UTC", " -03"].iter().map(|zone| line.matches(zone).count()).sum::<usize>();
         let has_timetable = shipped.remove(name).unwrap_or_else(|| panic!("{line}"));
         assert_eq!(slots, if has_timetable { 3 } else { 0 }, "{line}");
     }

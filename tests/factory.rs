@@ -99,7 +99,11 @@ impl Works {
         std::fs::write(&asked, moment).unwrap();
         let mut command = program(dir);
         command.arg("--config").arg(self.config()).args(["once", job]);
-        command.env("CRASH_AT", &asked).env("CRASH_SAID", "/dev/stdout").stdout(Stdio::piped()).stderr(Stdio::null());
+        command
+            .env("CRASH_AT", &asked)
+            .env("CRASH_SAID", "/dev/stdout")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
         let mut child = tokio::process::Command::from(command).kill_on_drop(true).spawn().unwrap();
         let mut said = [0; 1];
         let moment = child.stdout.as_mut().unwrap().read_exact(&mut said);

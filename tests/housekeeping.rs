@@ -104,11 +104,7 @@ async fn an_unending_history_is_kept_whole() {
 /// The shipped pull of B2Market's orders, with an overlap of ten minutes.
 fn shipped(dir: &Path) -> Jobs {
     let schedules = Path::new(env!("CARGO_MANIFEST_DIR")).join("schedules");
-    let config = format!(
-        "schedules = [\"{}\"]\n{}",
-        schedules.display(),
-        connections()
-    );
+    let config = format!("schedules = [\"{}\"]\n{}", schedules.display(), connections());
     let file = dir.join("cadenced.toml");
     std::fs::write(&file, config).unwrap();
     config::load(&Sources { file: Some(file), ..Sources::default() }).unwrap().jobs

@@ -5,8 +5,8 @@ use super::request::{Request, expand_path};
 use super::rows::fields_of;
 use super::{Client, verdict};
 use crate::job::Verify;
-use crate::job::push::Taken;
 use crate::job::map::plain_text;
+use crate::job::push::Taken;
 use crate::transfer::{Class, Failure, Record};
 use crate::words::FieldPath;
 use serde_json::Value;
@@ -100,11 +100,18 @@ pub(super) async fn taken(
     let there = document.as_ref().and_then(|document| taken.at.find(document));
     for (field, ours) in taken.fields.iter().zip(fields_of(&record.content, &taken.fields)) {
         match there.and_then(|there| field.find(there)) {
-            None => return Ok(Some(format!("what it would overwrite is not known: {shown} has no `{field}`"))),
+            None => {
+                return Ok(Some(format!("what it would overwrite is not known: {shown} has no `{field}`")));
+            }
             Some(Value::Null) => {}
-            Some(theirs) if plain_text(theirs).is_empty() || ours.as_ref().map(plain_text) == Some(plain_text(theirs)) => {}
+            Some(theirs)
+                if plain_text(theirs).is_empty()
+                    || ours.as_ref().map(plain_text) == Some(plain_text(theirs)) => {}
             Some(theirs) => {
-                return Ok(Some(format!("the platform has `{}` as its {field}, which is not overwritten", plain_text(theirs))));
+                return Ok(Some(format!(
+                    "the platform has `{}` as its {field}, which is not overwritten",
+                    plain_text(theirs)
+                )));
             }
         }
     }

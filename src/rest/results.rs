@@ -120,7 +120,9 @@ fn reconcile(counts: &ResultCounts, document: &Value, sent: usize, refused: usiz
 
 /// Which records are to be read back where an answer has this form.
 pub(super) fn read_back(forms: &[Results], document: Option<&Value>) -> Option<ReadBack> {
-    let has = |form: &&Results| document.is_some_and(|document| form.rows.find(document).is_some_and(Value::is_array));
+    let has = |form: &&Results| {
+        document.is_some_and(|document| form.rows.find(document).is_some_and(Value::is_array))
+    };
     forms.iter().find(has)?.read_back
 }
 

@@ -2,8 +2,8 @@
 
 use super::Works;
 use cadenced::run::Outcome;
-use cadenced::sandbox::eryxon::{Entity, Eryxon, Options, Sample, Size, sample};
 use cadenced::sandbox::Fault;
+use cadenced::sandbox::eryxon::{Entity, Eryxon, Options, Sample, Size, sample};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -40,7 +40,8 @@ pub(super) async fn keep(works: &Works, sample: &Sample) {
     for entity in Entity::ALL {
         let table = format!("cadenced_eryxon_{}", entity.plural());
         let columns = works.erp.columns(&table).await;
-        let values: Vec<_> = columns.iter().map(|column| format!("json_extract(value, '$.{column}')")).collect();
+        let values: Vec<_> =
+            columns.iter().map(|column| format!("json_extract(value, '$.{column}')")).collect();
         let rows = Value::from(sample.of(entity).to_vec()).to_string().replace('\'', "''");
         let sql = format!(
             "delete from {table}; insert into {table} ({}) select {} from json_each('{rows}')",
@@ -64,7 +65,8 @@ pub(super) fn differences(eryxon: &Eryxon, sample: &Sample) -> Vec<String> {
     for entity in Entity::ALL {
         let mut there = eryxon.records(entity);
         for record in sample.of(entity) {
-            let key = ["external_source", "external_id"].map(|field| record[field].as_str().unwrap().to_owned());
+            let key =
+                ["external_source", "external_id"].map(|field| record[field].as_str().unwrap().to_owned());
             let Some(row) = there.remove(&key.clone().into()) else {
                 found.push(format!("{} {}: not there", entity.singular(), key[1]));
                 continue;
@@ -78,7 +80,12 @@ pub(super) fn differences(eryxon: &Eryxon, sample: &Sample) -> Vec<String> {
                     _ => (field.as_str(), Some(ours.clone())),
                 };
                 if ours.as_ref() != row.get(column) {
-                    found.push(format!("{} {}: {column}: {ours:?}, there {:?}", entity.singular(), key[1], row.get(column)));
+                    found.push(format!(
+                        "{} {}: {column}: {ours:?}, there {:?}",
+                        entity.singular(),
+                        key[1],
+                        row.get(column)
+                    ));
                 }
             }
         }
@@ -141,9 +148,11 @@ async fn story(works: &Works, eryxon: &Eryxon, jobs: &[(&str, Option<Entity>)], 
     // The three parts of the job wait for it, and their operations for them.
     assert_eq!(parts.len(), 4);
     assert_eq!(eryxon.len(Entity::Parts), all.parts.len() - 4);
+    // By a number that two parts have, neither is found.
+    let held = if of(Entity::Parts) == "eryxon-parts" { 16 } else { 20 };
     let waiting = works.rejects(of(Entity::Operations)).await;
-    assert_eq!(waiting.len(), 16, "{:?}", waiting.first());
-    assert_eq!(eryxon.len(Entity::Operations), all.operations.len() - 16);
+    assert_eq!(waiting.len(), held, "{:?}", waiting.first());
+    assert_eq!(eryxon.len(Entity::Operations), all.operations.len() - held);
 
     // The ERP's mistakes are put right, a job gets another date, and everything follows.
     all.jobs[7]["job_number"] = number;
@@ -214,6 +223,9 @@ async fn the_free_plans_hundred_calls_are_never_exceeded() {
     keep(&works, &all).await;
     other.exhaust_quota(Duration::from_secs(3600));
     let ended = works.once("eryxon-jobs").await;
-    assert!(ended.message.as_deref().is_some_and(|message| message.contains("Rate limit exceeded")), "{ended:?}");
+    assert!(
+        ended.message.as_deref().is_some_and(|message| message.contains("Rate limit exceeded")),
+        "{ended:?}"
+    );
     assert_eq!(other.wire.count(), 1, "each poll is a call");
 }

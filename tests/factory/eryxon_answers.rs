@@ -60,7 +60,11 @@ async fn every_single_call_of_the_reference_is_made_where_a_site_wants_it() {
         assert_eq!(works.once("eryxon-parts").await.outcome, Outcome::Partial);
         assert_eq!(eryxon.wire.count(), before + 2);
         let rejects = works.rejects("eryxon-parts").await;
-        assert!(rejects.len() == 1 && rejects[0].reason.contains("500") && rejects[0].reason.contains("duplicate key"));
+        assert!(
+            rejects.len() == 1
+                && rejects[0].reason.contains("500")
+                && rejects[0].reason.contains("duplicate key")
+        );
     }
 }
 
@@ -74,7 +78,11 @@ async fn a_plan_that_is_full_refuses_new_jobs_and_not_the_others() {
     all.jobs[0]["customer"] = "Changed".into();
     keep(&works, &all).await;
     let ended = works.once("eryxon-jobs").await;
-    assert_eq!((ended.counts.written, ended.counts.requests), (1, 1), "those parked are not sent with every run");
+    assert_eq!(
+        (ended.counts.written, ended.counts.requests),
+        (1, 1),
+        "those parked are not sent with every run"
+    );
 }
 
 #[tokio::test]
@@ -121,7 +129,7 @@ async fn success_that_is_none_is_found_by_reading_back() {
 #[tokio::test]
 async fn a_version_without_routes_stops_the_flow_with_its_name() {
     for (settings, calls) in [("", "bulk"), ("single calls", "single")] {
-        let eryxon = eryxon(&["version-without-routes"]);
+        let eryxon = eryxon(&["version-without-routes=true"]);
         let schedule = if settings.is_empty() { String::new() } else { option(settings) };
         let (works, all) = works(&eryxon, &schedule).await;
         for (job, _) in &OLDER[..3] {
@@ -134,10 +142,10 @@ async fn a_version_without_routes_stops_the_flow_with_its_name() {
         assert!(message.contains("this version of the platform does not serve it"), "{calls}: {message}");
         assert_eq!(eryxon.wire.count(), before + 1, "{calls}: it is not asked for each record");
         assert!(works.rejects("eryxon-parts").await.is_empty());
-        eryxon.switches.set("version-without-routes=off").unwrap();
+        eryxon.switches.set("version-without-routes=false").unwrap();
         works.runs("eryxon-parts").await;
         assert_eq!(eryxon.len(Entity::Parts), all.parts.len());
-        eryxon.switches.set("version-without-routes=on").unwrap();
+        eryxon.switches.set("version-without-routes=true").unwrap();
         let ended = works.once("eryxon-operations").await;
         let message = ended.message.unwrap();
         assert!(message.contains("does not serve it"), "{calls}: {message}");
@@ -154,7 +162,11 @@ async fn a_wrong_key_stops_the_connection_also_where_it_looks_like_a_failure() {
         let right = std::fs::read_to_string(&key).unwrap();
         std::fs::write(&key, "Bearer ery_test_of_another").unwrap();
         let ended = works.once("eryxon-cells").await;
-        assert_eq!((ended.outcome, ended.counts.requests), (Outcome::Failed, 1), "{fault}: once, not in a loop");
+        assert_eq!(
+            (ended.outcome, ended.counts.requests),
+            (Outcome::Failed, 1),
+            "{fault}: once, not in a loop"
+        );
         assert!(ended.message.unwrap().contains("Invalid API key"));
         assert!(works.rejects("eryxon-cells").await.is_empty());
         std::fs::write(&key, right).unwrap();

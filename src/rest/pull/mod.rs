@@ -248,7 +248,9 @@ impl PullSource {
     /// What a position is, in an operator's words.
     fn pages_go_by(&self) -> &'static str {
         match &self.pull.pages {
-            Pages::Told(Told { kind: NextKind::Value, first: Some(_), .. }) | Pages::Offsets { .. } => "offset",
+            Pages::Told(Told { kind: NextKind::Value, first: Some(_), .. }) | Pages::Offsets { .. } => {
+                "offset"
+            }
             _ => "page",
         }
     }

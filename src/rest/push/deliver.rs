@@ -165,8 +165,10 @@ impl RestSink {
                 Verdict::Refused(words) if said(&self.push.words.unserved, &words) => {
                     parts.push(Part { lines: part, again });
                     leave(&mut parts, lines, settled);
-                    let message =
-                        format!("{}: this version of the platform does not serve it (`unserved-when`)", named(&words));
+                    let message = format!(
+                        "{}: this version of the platform does not serve it (`unserved-when`)",
+                        named(&words)
+                    );
                     settled.stop = Some(Failure::new(Class::Config, message));
                     break;
                 }

@@ -25,7 +25,7 @@ mod upserts;
 
 pub use check::{check_connection, check_read, check_write};
 pub use database::Database;
-pub use mapper::{Mapped, Mapper};
+pub use mapper::{Links, Mapped, Mapper};
 pub use sink::SqlSink;
 pub use source::{Sample, SqlSource};
 

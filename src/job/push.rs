@@ -2,6 +2,7 @@
 
 use super::{FieldMap, Shaping};
 use crate::words::{ConnectionName, FieldPath, JobName, Template};
+use serde_json::Value;
 
 /// Which rows are read from the ERP.
 #[derive(Debug, Clone)]
@@ -48,7 +49,10 @@ pub struct Push {
     /// How to find out whether a record is there.
     pub verify: Option<Verify>,
     /// What the platform gives for a record: a name, and where the record's result holds it.
-    pub save: Vec<(String, FieldPath)>,
+    pub save: Vec<(String, Saved)>,
+    /// Whether a request makes something new each time: what is found on the platform is never sent again, whatever
+    /// its content, and without what is saved of it a record has not gone through.
+    pub creates: bool,
     /// The push whose record must have gone through first.
     pub parent: Option<Parent>,
     /// What words of a refusal mean.
@@ -185,6 +189,46 @@ pub struct Verify {
     pub found_when: Vec<FieldPath>,
     /// Which records are read back although the platform said it accepted them.
     pub read_back: ReadBack,
+    /// Whether a record is looked for before it is sent for the first time, too.
+    pub first: bool,
+}
+
+impl Verify {
+    /// Whether it asks the same list whatever the record.
+    #[must_use]
+    pub fn is_list(&self) -> bool {
+        let asks = self.params.iter().flat_map(|(_, value)| value.placeholders());
+        self.get.placeholders().is_empty() && asks.eq([PAGE])
+    }
+}
+
+/// The placeholder for the page of a list that has pages.
+pub const PAGE: &str = "page";
+
+/// Where the platform says what is saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved {
+    /// The first of these that holds a text or a number.
+    pub places: Vec<FieldPath>,
+    /// What must stand before it and is left out; of a value without it nothing is saved.
+    pub after: Option<String>,
+}
+
+impl Saved {
+    /// The value in a result, or in an answer.
+    #[must_use]
+    pub fn find(&self, row: &Value) -> Option<Value> {
+        let plain = |value: &&Value| value.is_string() || value.is_number();
+        let value = self.places.iter().find_map(|place| place.find(row).filter(plain))?;
+        let Some(after) = &self.after else { return Some(value.clone()) };
+        value.as_str()?.strip_prefix(after).filter(|rest| !rest.is_empty()).map(Value::from)
+    }
+}
+
+impl From<FieldPath> for Saved {
+    fn from(place: FieldPath) -> Self {
+        Self { places: vec![place], after: None }
+    }
 }
 
 /// Which accepted records are read back.

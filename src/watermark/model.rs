@@ -312,9 +312,9 @@ fn whatever_a_list_does_while_it_is_walked_nothing_is_missed() {
     }
     // A model in which nothing goes wrong tests nothing.
     if seeds >= 200 {
-        assert_eq!(ends.keys().collect::<Vec<_>>(), ["CutOff", "Failed", "Proved", "Unproved"], "{ends:?}");
+        assert!(["CutOff", "Proved", "Unproved"].iter().all(|end| ends.contains_key(*end)), "{ends:?}");
         assert!(
-            ends["Failed"] * 4 < ends["Proved"],
+            ends.get("Failed").is_none_or(|failed| failed * 100 < ends["Proved"]),
             "the guards stop too many walks that only move: {ends:?}"
         );
     }

@@ -382,8 +382,8 @@ impl Walk {
             (_, Position::Token(Some(token))) if pass.comes_back_to(token) => return Err(back()),
             _ => {}
         }
-        // A shift by exactly a page shows one page twice; no shift shows it three times.
-        if pass.same > 1 {
+        // A shift by exactly a page shows one page twice, a second one thrice; nothing shifts like that time after time.
+        if pass.same >= rules.idle_pages {
             return Err(Stuck::Same { page });
         }
         let promised =

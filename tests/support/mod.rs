@@ -12,7 +12,7 @@ mod shelf;
 mod site;
 
 pub(crate) use daemon::{Daemon, Said};
-pub(crate) use databases::Erp;
+pub(crate) use databases::{Erp, Session};
 pub(crate) use program::{connections, json, program, repository, shipped, signal, stderr};
 pub(crate) use service::Service;
 pub(crate) use shelf::{Mishap, Shelf};

@@ -73,6 +73,9 @@ impl RestSink {
             return settled;
         }
         let read_back = self.halve(&path, &lines, &mut settled).await;
+        if self.push.creates {
+            self.find_ids(&lines, &mut settled).await;
+        }
         if settled.stop.is_none() {
             self.read_back(&lines, read_back, &mut settled).await;
         }
@@ -269,8 +272,9 @@ impl RestSink {
             let look_at = verify.as_ref().filter(|_| line < lines.records.len());
             let why = match look_at {
                 None => failure.message.clone(),
-                Some(verify) => match look(&self.client, verify, record).await {
-                    Ok(Sight::There) => {
+                Some(verify) => match look(&self.client, verify, &self.push.save, record).await {
+                    Ok(Sight::There(link)) => {
+                        settled.links.extend(link.map(|link| (record.key.clone(), link)));
                         self.tally.accepted += 1;
                         self.tally.unheard = 0;
                         continue;
@@ -411,6 +415,42 @@ impl RestSink {
         true
     }
 
+    /// Looks for what the platform gave for records it says it created, where its answer doesn't say: without it nothing
+    /// more can be said of them.
+    async fn find_ids(&mut self, lines: &Lines<'_>, settled: &mut Settled) {
+        if self.push.save.is_empty() {
+            return;
+        }
+        for record in &lines.records {
+            let is_known = settled.left.contains(&record.key)
+                || settled.links.iter().any(|(key, _)| *key == record.key)
+                || settled.rejected.iter().any(|rejected| rejected.key == record.key);
+            if is_known {
+                continue;
+            }
+            let why = match self.push.verify.clone() {
+                None => "there is no `verify` to look for it".to_owned(),
+                Some(verify) => match look(&self.client, &verify, &self.push.save, record).await {
+                    Ok(Sight::There(Some(link))) => {
+                        settled.links.push((record.key.clone(), link));
+                        continue;
+                    }
+                    Ok(Sight::There(None)) => "neither does its row".to_owned(),
+                    Ok(Sight::Missing) => "it is not found".to_owned(),
+                    Ok(Sight::Unknowable(why)) => why,
+                    Err(failure) => {
+                        let why = failure.message.clone();
+                        settled.stop = settled.stop.take().or(Some(failure));
+                        why
+                    }
+                },
+            };
+            let reason = format!("the platform accepted it, its answer holds none of `save`, and {why}");
+            settled.rejected.push(Rejected::record(record, reason).class(RejectClass::Unknown));
+            self.tally.accepted -= 1;
+        }
+    }
+
     /// Reads back what the platform says it accepted, where its word is not enough.
     async fn read_back(&mut self, lines: &Lines<'_>, read_back: ReadBack, settled: &mut Settled) {
         let Some(verify) = self.push.verify.clone().filter(|_| read_back != ReadBack::Off) else {
@@ -439,8 +479,9 @@ impl RestSink {
                 let unknown = |why: &str| {
                     format!("the platform said it accepted it; whether it has it is not known: {why}")
                 };
-                let (words, class) = match look(&self.client, &verify, accepted[place]).await {
-                    Ok(Sight::There) => continue,
+                let (words, class) = match look(&self.client, &verify, &self.push.save, accepted[place]).await
+                {
+                    Ok(Sight::There(_)) => continue,
                     Ok(Sight::Missing) => (
                         "the platform said it accepted it, and does not have it".to_owned(),
                         RejectClass::Rejected,

@@ -5,6 +5,7 @@
 mod commands;
 mod daemon;
 mod dry_run;
+mod factory;
 mod formats;
 mod housekeeping;
 mod kills;
@@ -18,7 +19,9 @@ mod push;
 mod records;
 mod scheduler;
 mod seeds;
+mod shop;
 mod sql;
+mod steps;
 mod support;
 mod unit_file;
 mod uploads;

@@ -5,7 +5,7 @@ use super::document::Node;
 use super::ends::{self, Connections};
 use super::reader::Table;
 use super::units::{self, Wrong};
-use super::{Loaded, map, pull, push, trigger, upload};
+use super::{Loaded, map, pull, push, steps, trigger, upload};
 use crate::job::pull::Echo;
 use crate::job::{Estimate, Job, Trigger, Work};
 use crate::schedule::{CatchUp, Overlap, Policy, Rerun};
@@ -28,16 +28,15 @@ pub(super) fn read(all: &Table<'_>, zone: Tz, connections: &Connections<'_>, loa
             all.error(Some(text), &node.key_at, Wrong::new(problem).help(help));
             continue;
         }
-        let steps = table.list("steps", units::words);
         let estimate = estimate(&table);
         if let Some(job) = job(&table, name.clone(), zone, connections, &names) {
-            loaded.steps.extend(steps.filter(|steps| !steps.is_empty()).map(|steps| (name.clone(), steps)));
             loaded.estimates.extend(estimate.map(|estimate| (name.clone(), estimate)));
             loaded.jobs.insert(name, job);
         }
     }
     parents(all, connections.incomplete);
     echoes(all, loaded);
+    steps::continued(all, connections.incomplete, loaded);
 }
 
 /// Lets pulls know what the pushes send whose echoes they drop.
@@ -137,6 +136,13 @@ fn timeout_fits(table: &Table<'_>, trigger: &Trigger, policy: &Policy) {
 
 /// The two ends; nothing if any of them is wrong.
 fn work(table: &Table<'_>, zone: Tz, connections: &Connections<'_>, names: &[&str]) -> Option<Work> {
+    if table.node.get("step").is_some() {
+        return steps::read(table, connections, names);
+    }
+    // A chain that is still to be described is a complete schedule.
+    for key in ["steps", "to", "continues"] {
+        table.take(key);
+    }
     let shaping = map::shaping(table, connections, names);
     let [pull, write, read, push, upload] =
         ["pull", "write", "read", "push", "upload"].map(|key| table.table(key));

@@ -62,6 +62,8 @@ pub(super) fn read(
         waiting: table.list("waiting-when", units::words).unwrap_or_default(),
         transient: table.list("transient-when", units::words).unwrap_or_default(),
         too_large: Vec::new(),
+        refused: Vec::new(),
+        unserved: Vec::new(),
     };
     table.finish();
     let Call { method, path, body } = begin?;
@@ -97,8 +99,10 @@ pub(super) fn read(
         results: Vec::new(),
         verify: push::lift(verify)?,
         save: Vec::new(),
+        creates: false,
         parent: push::lift(parent)?,
         words,
+        unless_taken: None,
         stop_when: None,
         upload: Some(Box::new(upload)),
     })

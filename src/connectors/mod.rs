@@ -14,12 +14,14 @@ mod push;
 mod retried;
 mod seen;
 mod since;
+mod steps;
 mod trial;
 mod uploads;
 
 pub use check::check;
 pub use preview::{Preview, PreviewCounts, PreviewedReject, PreviewedRequest, Tried};
 pub use retried::{Wanted, drop_rejects, retry_rejects};
+pub use steps::Chain;
 
 use crate::clock::SharedClock;
 use crate::connection::{Connection, ConnectionKind};
@@ -147,6 +149,7 @@ impl Connectors {
         let platform = match &job.work {
             Work::Pull(pull, _) => &pull.from,
             Work::Push(_, push) => &push.to,
+            Work::Steps(_, steps) => &steps.to,
             Work::Unconfigured => return None,
         };
         self.clients.get(platform).and_then(|client| client.closed())
@@ -184,6 +187,7 @@ impl Connectors {
                 let (source, sink, checkpoint) = self.push(read, push, token, &client).await?;
                 Ok(Ends { source, sink: Box::new(sink), checkpoint: Box::new(checkpoint), requests: client })
             }
+            Work::Steps(..) => Err(Failure::new(Class::Config, "a chain of steps has more than two ends")),
             Work::Unconfigured => Err(unconfigured()),
         }
     }
@@ -355,7 +359,8 @@ impl Connectors {
 
     fn mapper(&self, shaping: &Shaping) -> Result<Mapper, Failure> {
         let databases = shaping.lookups.iter().map(|lookup| self.database(&lookup.from));
-        Ok(Mapper::new(shaping, databases.collect::<Result<_, _>>()?))
+        let mapper = Mapper::new(shaping, databases.collect::<Result<_, _>>()?);
+        Ok(mapper.with_links(Arc::new(steps::SavedLinks(self.store.clone()))))
     }
 
     fn client(&self, name: &ConnectionName) -> Result<Arc<Client>, Failure> {

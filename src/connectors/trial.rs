@@ -24,6 +24,7 @@ impl Connectors {
         match &job.work {
             Work::Push(read, push) => self.try_push(&mut preview, read, push, limit).await?,
             Work::Pull(pull, write) => self.try_pull(&mut preview, job, pull, write, limit).await?,
+            Work::Steps(_, steps) => self.try_steps(&mut preview, job, &steps.to, limit).await?,
             Work::Unconfigured => return Err(unconfigured()),
         }
         Ok(preview)
@@ -50,7 +51,8 @@ impl Connectors {
             None => rows.sample(limit).await?,
         };
         for sample in samples {
-            let mut tried = Tried { row: sample.row, record: None, rejected: None, request: None };
+            let mut tried =
+                Tried { step: None, row: sample.row, record: None, rejected: None, request: None };
             match sample.record {
                 Ok(record) => {
                     tried.record = json(record.content.get()).ok();
@@ -120,7 +122,7 @@ impl Connectors {
             } else {
                 (None, Some("left out: `where` does not hold for it".to_owned()))
             };
-            preview.tried.push(Tried { row, record, rejected, request });
+            preview.tried.push(Tried { step: None, row, record, rejected, request });
         }
         Ok(())
     }

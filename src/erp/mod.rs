@@ -27,7 +27,7 @@ mod upserts;
 pub use check::{check_connection, check_files, check_read, check_write};
 pub use database::Database;
 pub use files::FileSource;
-pub use mapper::{Mapped, Mapper};
+pub use mapper::{Links, Mapped, Mapper};
 pub use sink::SqlSink;
 pub use source::{Sample, SqlSource};
 

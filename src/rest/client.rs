@@ -223,15 +223,20 @@ impl Client {
     /// [`Class::Unknown`]: it isn't idempotent and may or may not have been carried out. [`Class::Config`]: it can't
     /// be sent as configured, or its answer is larger than `max-body`.
     pub async fn call(&self, request: &Request) -> Result<Answer, Failure> {
-        self.call_with(request, None).await
+        self.call_with(request, None, |_| false).await
     }
 
-    /// The same with a file in place of the body. Where that goes to another origin, no credentials go with it, and its
-    /// 401 and 403 are answers like any other.
+    /// The same with a file in place of the body, where there is one: where that goes to another origin, no credentials go
+    /// with it, and its 401 and 403 are answers like any other. Of a 5xx whose words `refuses` knows as the refusal of a
+    /// record nothing else is made: it would be refused again, and says nothing of the platform as a whole.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
     pub(super) async fn call_with(
         &self,
         request: &Request,
         payload: Option<&Payload>,
+        refuses: impl Fn(&str) -> bool,
     ) -> Result<Answer, Failure> {
         let is_ours = !payload.is_some_and(Payload::is_foreign);
         let shown = request.shown();
@@ -250,6 +255,10 @@ impl Client {
                     debug!(request = shown, status = answer.status, "logs in again");
                     refused = Some(answer.proof.number);
                     continue;
+                }
+                Ok(answer) if answer.status >= 500 && refuses(&answer.words()) => {
+                    guard.succeeded();
+                    return Ok(answer);
                 }
                 Ok(answer) => match self.judge(answer, refused.is_some()).await {
                     Ok(answer) => {

@@ -396,8 +396,8 @@ impl Carried<'_> {
     }
 
     async fn is_there(&self, verify: &Verify) -> Result<bool, End> {
-        match look(self.client(), verify, self.record).await? {
-            Sight::There => Ok(true),
+        match look(self.client(), verify, &[], self.record).await? {
+            Sight::There(_) => Ok(true),
             Sight::Missing => Ok(false),
             Sight::Unknowable(why) => {
                 Err(End::Later(format!("whether the upload was completed is not known: {why}")))
@@ -444,7 +444,7 @@ impl Carried<'_> {
     }
 
     async fn ask(&self, request: &Request, payload: Option<&Payload>) -> Result<Said, Failure> {
-        let answer = self.client().call_with(request, payload).await?;
+        let answer = self.client().call_with(request, payload, |_| false).await?;
         let (shown, status, kept) = (request.shown(), answer.status, answer.kept());
         let (answer, words) = match status {
             200..=299 => {

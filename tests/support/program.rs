@@ -18,7 +18,7 @@ impl Site {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    pub(super) fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = program(self.dir());
         command.arg("--config").arg(self.config()).args(arguments);
         command

@@ -7,6 +7,7 @@ mod daemon;
 mod dry_run;
 mod formats;
 mod housekeeping;
+mod init;
 mod kills;
 mod layers;
 mod limits;

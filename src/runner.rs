@@ -2,7 +2,7 @@
 //! such and never takes its neighbours with it; what went wrong is in its outcome.
 
 use crate::connectors::{Backfill, Connectors, Ends};
-use crate::job::Job;
+use crate::job::{Job, Work};
 use crate::planner::Closed;
 use crate::rest::Client;
 use crate::run::{Counts, Outcome};
@@ -158,6 +158,12 @@ async fn transfer(
     counts: &mut Counts,
     requests: &OnceLock<Client>,
 ) -> Result<Said, Failure> {
+    if let (Work::Steps(..), None) = (&job.work, &backfill) {
+        let mut chain = connectors.chain(job, token)?;
+        requests.get_or_init(|| chain.requests.clone());
+        chain.run(counts).await?;
+        return Ok(Said { note: None, remark: None });
+    }
     let mut ends: Ends = match backfill {
         None => connectors.ends(job, token).await?,
         Some(backfill) => connectors.backfill(job, token, backfill).await?,

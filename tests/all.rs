@@ -5,6 +5,7 @@
 mod commands;
 mod daemon;
 mod dry_run;
+mod factory;
 mod formats;
 mod housekeeping;
 mod init;
@@ -21,7 +22,9 @@ mod scheduler;
 mod seeds;
 mod shop;
 mod sql;
+mod steps;
 mod support;
 mod unit_file;
+mod uploads;
 mod walks;
 mod year;

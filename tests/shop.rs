@@ -36,11 +36,6 @@ struct Ran {
 }
 
 impl Site {
-    /// Runs statements in the ERP.
-    async fn sql(&self, sql: &str) {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&self.erp).await.unwrap();
-    }
-
     /// What the ERP has: the one text that a query gives.
     async fn text(&self, sql: &str) -> Option<String> {
         sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).fetch_one(&self.erp).await.unwrap()

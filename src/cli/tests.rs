@@ -220,11 +220,16 @@ fn check_prints_each_job_with_its_next_slots_and_who_set_it() {
 async fn plan_asks_a_running_daemon_what_runs_cost() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("cadenced.toml");
-    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("schedules");
+    let schedules = dir.path().join("schedules");
+    std::fs::create_dir(&schedules).unwrap();
+    for platform in ["one.toml", "b2market.toml"] {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("schedules").join(platform);
+        std::fs::copy(shipped, schedules.join(platform)).unwrap();
+    }
     let config = format!(
         "schedules = [\"{}\"]\n[connection.erp]\nsql = \"sqlite://erp.db\"\n[connection.one]\nurl = \
          \"http://127.0.0.1:1\"\n[connection.b2market]\nurl = \"http://127.0.0.1:1\"\n",
-        shipped.display()
+        schedules.display()
     );
     std::fs::write(&file, config).unwrap();
     let state = dir.path().join("state");

@@ -24,8 +24,10 @@ mod push;
 mod reader;
 mod secret;
 mod settings;
+mod steps;
 mod trigger;
 mod units;
+mod upload;
 
 #[cfg(test)]
 mod tests;
@@ -68,8 +70,6 @@ pub struct Loaded {
     pub connections: BTreeMap<ConnectionName, Connection>,
     /// The jobs, by name.
     pub jobs: BTreeMap<JobName, Job>,
-    /// For jobs that are chains per record: the names of their steps, in order. Kept, not yet carried out.
-    pub steps: BTreeMap<JobName, Vec<String>>,
     /// What a run of a job costs, where the configuration says it; for `plan`.
     pub estimates: BTreeMap<JobName, Estimate>,
     /// The files read, in the order of their layers.
@@ -127,7 +127,6 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
         settings: settings::read(sources, &root),
         connections: BTreeMap::new(),
         jobs: BTreeMap::new(),
-        steps: BTreeMap::new(),
         estimates: BTreeMap::new(),
         files: merged.files,
         warnings: Vec::new(),
@@ -138,7 +137,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
     }
     if let Some(all) = root.table("job") {
         let incomplete = !merged.broken.is_empty();
-        let named = ends::Connections { tables: merged.root.get("connection"), incomplete };
+        let named =
+            ends::Connections { tables: merged.root.get("connection"), jobs: Some(all.node), incomplete };
         jobs::read(&all, loaded.settings.timezone, &named, &mut loaded);
     }
     origins(&merged.root, &mut Vec::new(), &mut loaded.origins);

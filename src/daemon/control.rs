@@ -406,7 +406,7 @@ fn keeps_watermark(job: &Job) -> bool {
     match &job.work {
         Work::Pull(pull, _) => pull.since.is_some(),
         Work::Push(_, push) => matches!(push.send, job::Send::Since(_)),
-        Work::Unconfigured => false,
+        Work::Steps(..) | Work::Unconfigured => false,
     }
 }
 

@@ -229,6 +229,7 @@ impl<'a> Planned<'a> {
         let connection = match &job.work {
             Work::Pull(pull, _) => Some(&pull.from),
             Work::Push(_, push) => Some(&push.to),
+            Work::Steps(_, steps) => Some(&steps.to),
             Work::Unconfigured => namesake(job, connections),
         };
         Self { job, connection, figures: figures.get(&job.name).copied().unwrap_or_default() }

@@ -57,6 +57,11 @@ impl Site {
         site
     }
 
+    /// Runs statements in the ERP.
+    pub(crate) async fn sql(&self, sql: &str) {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&self.erp).await.unwrap();
+    }
+
     /// Turns off all shipped jobs but those whose two ends every test's site has: the others would come due in the middle
     /// of a test, and be counted.
     fn quieten(&self) {

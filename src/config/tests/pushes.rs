@@ -65,7 +65,7 @@ counts = { failed = "failed" }"#,
     assert!(matches!(&push.on_gone, PushGone::Zero(map) if map.0.len() == 2));
     let verify = push.verify.unwrap();
     assert_eq!((verify.read_back, verify.found_when), (ReadBack::All, vec![path("sku")]));
-    assert_eq!(push.save, [("ours".to_owned(), path("data.id"))]);
+    assert_eq!(push.save, [("ours".to_owned(), path("data.id").into())]);
     assert_eq!(push.parent.unwrap().key, [path("sku")]);
     assert_eq!((push.words.waiting.len(), push.words.too_large.len()), (1, 2));
     assert_eq!(push.stop_when, Some(0.2));

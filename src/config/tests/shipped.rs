@@ -4,19 +4,16 @@ use super::*;
 use crate::job::{Trigger, Work};
 use chrono::{DateTime, Utc};
 
-const PLATFORMS: &str = r#"
-schedules = ["SCHEDULES"]
-[connection.erp]
-sql = "sqlite://erp.db"
-[connection.one]
-url = "https://one.example.com"
-[connection.b2market]
-url = "https://b2market.example.com/api"
-"#;
-
+/// The shipped schedules with a connection for each.
 fn shipped() -> Site {
     let schedules = Path::new(env!("CARGO_MANIFEST_DIR")).join("schedules");
-    Site::new(&PLATFORMS.replace("SCHEDULES", &schedules.display().to_string()))
+    let mut text =
+        format!("schedules = [\"{}\"]\n[connection.erp]\nsql = \"sqlite://erp.db\"\n", schedules.display());
+    for file in fs::read_dir(schedules).unwrap() {
+        let platform = file.unwrap().path().file_stem().unwrap().display().to_string();
+        text.push_str(&format!("[connection.{platform}]\nurl = \"https://{platform}.example.com\"\n"));
+    }
+    Site::new(&text)
 }
 
 #[test]
@@ -49,9 +46,9 @@ fn the_shipped_schedules_name_every_row_of_their_platforms() {
     one-client-pull: `0 */2 * * * *` in Europe/Warsaw, usually 2m apart, live
     one-client-pull-full: `0 */30 * * * *` in Europe/Warsaw, usually 30m apart, disabled
     one-client-update: `50 */10 * * * *` in Europe/Warsaw, usually 10m apart
-    one-goods-issued-note-files: after one-goods-issued-notes
+    one-goods-issued-note-files: after one-goods-issued-notes, live
     one-goods-issued-notes: `0 */30 * * * *` in Europe/Warsaw, usually 30m apart, between 08:00-20:00, live
-    one-invoice-files: after one-invoices
+    one-invoice-files: after one-invoices, live
     one-invoice-statuses: `0 5,35 8-19 * * *` in Europe/Warsaw, usually 30m apart, live
     one-invoices: `0 */30 * * * *` in Europe/Warsaw, usually 30m apart, between 08:00-20:00, live
     one-offline-orders: `0 * * * * *` in Europe/Warsaw, usually 1m apart, live
@@ -95,10 +92,10 @@ fn the_stock_push_keeps_the_order_it_was_written_in() {
 fn clients_are_chains_of_steps() {
     let loaded = shipped().loaded();
     for name in ["one-client-add", "one-client-update"] {
-        assert_eq!(
-            loaded.steps[&job(name)],
-            ["one-segments", "client", "one-trade-credits", "one-client-blockades"]
-        );
+        let Work::Steps(_, steps) = &loaded.jobs[&job(name)].work else { panic!("no steps") };
+        let names: Vec<&str> = steps.steps.iter().map(|step| step.name.as_str()).collect();
+        assert_eq!(names, ["one-segments", "client", "one-trade-credits", "one-client-blockades"]);
+        assert_eq!(steps.steps[1].saved, ["clientId", "organizationId"], "{name}");
         assert_eq!(loaded.jobs[&job(name)].policy.lock.as_deref(), Some("one-clients"));
     }
 }

@@ -26,6 +26,7 @@ fn verify(read_back: ReadBack) -> Verify {
         rows: path("found"),
         found_when: vec![path("sku")],
         read_back,
+        first: false,
     }
 }
 
@@ -135,9 +136,10 @@ async fn a_record_of_an_earlier_life_is_looked_up_before_it_is_sent() {
     let doubted = |sku: &str, changed: bool| {
         let record = line(sku, "W");
         let sent = if changed { line("other", "W").digest } else { record.digest };
-        Doubted { record, sent: Some(sent) }
+        Doubted { record, sent: Some(sent), is_first: false }
     };
-    let changed = Doubted { record: line("there", "V"), sent: Some(line("older", "W").digest) };
+    let changed =
+        Doubted { record: line("there", "V"), sent: Some(line("older", "W").digest), is_first: false };
     let looked_up =
         sink.look_up(vec![doubted("there", false), doubted("missing", false), changed]).await.unwrap();
     let names = |records: &[crate::transfer::Record]| {
@@ -259,6 +261,7 @@ async fn what_is_promised_and_not_there_is_never_accepted() {
         ok_when: vec![(path("ok"), vec!["true".to_owned()])],
         error: path("error"),
         counts: ResultCounts::default(),
+        read_back: None,
     };
     let results = |idempotent| job::Push { results: vec![form.clone()], idempotent, ..push(10) };
     let all =
@@ -363,7 +366,7 @@ async fn batches_end_by_bytes_and_shrink_for_good_on_the_platforms_own_words() {
 #[tokio::test]
 async fn the_platforms_ids_are_saved() {
     let server = Server::start(|_, _| answer(201, r#"{"id":"org:1"}"#)).await;
-    let push = job::Push { save: vec![("clientId".to_owned(), path("id"))], ..push(1) };
+    let push = job::Push { save: vec![("clientId".to_owned(), path("id").into())], ..push(1) };
     let settled = sink(&server, &push).write(&batch(1, 0)).await.unwrap();
     assert_eq!(settled.links, [("r0".to_owned(), json!({"clientId": "org:1"}))]);
     assert_eq!(RejectClass::default(), RejectClass::Rejected);

@@ -28,9 +28,12 @@ pub(super) fn push(batch_records: usize) -> job::Push {
         results: Vec::new(),
         verify: None,
         save: Vec::new(),
+        creates: false,
         parent: None,
         words: job::push::Words::default(),
+        unless_taken: None,
         stop_when: None,
+        upload: None,
     }
 }
 

@@ -38,9 +38,9 @@ fn the_shipped_schedules_name_every_row_of_their_platforms() {
     insta::assert_snapshot!(rows.join("\n"), @r"
     b2market-orders: `15 */5 * * * *` in Europe/Madrid, usually 5m apart, live
     one-b2b-prices: `0 15 0 * * *` in Europe/Warsaw, usually 24h apart
-    one-client-add: `0 */10 * * * *` in Europe/Warsaw, usually 10m apart
+    one-client-add: `0 */10 * * * *` in Europe/Warsaw, usually 10m apart, live
     one-client-pull: `0 */2 * * * *` in Europe/Warsaw, usually 2m apart
-    one-client-update: `50 */10 * * * *` in Europe/Warsaw, usually 10m apart
+    one-client-update: `50 */10 * * * *` in Europe/Warsaw, usually 10m apart, live
     one-goods-issued-note-files: after one-goods-issued-notes
     one-goods-issued-notes: `0 */30 * * * *` in Europe/Warsaw, usually 30m apart, between 08:00-20:00
     one-invoice-files: after one-invoices

@@ -230,7 +230,7 @@ create table if not exists cadenced_invoice_files (
     content longblob,
     path varchar(1000),
     primary key (number)
-);
+) engine = InnoDB character set utf8mb4;
 
 -- read by one-goods-issued-note-files
 create table if not exists cadenced_goods_issued_note_files (
@@ -239,7 +239,7 @@ create table if not exists cadenced_goods_issued_note_files (
     content longblob,
     path varchar(1000),
     primary key (number)
-);
+) engine = InnoDB character set utf8mb4;
 
 -- written by one-client-pull
 create table if not exists cadenced_one_clients (

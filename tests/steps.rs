@@ -28,7 +28,9 @@ async fn office(clients: usize) -> Site {
                      'Łódź', 'PL', 'buyer{number}@example.org', 'Buyer {number}');"
         );
         if number % 3 != 0 {
-            sql += &format!("insert into cadenced_trade_credits values ('K/{number}', '{number}00.10', '7', null, 14);");
+            sql += &format!(
+                "insert into cadenced_trade_credits values ('K/{number}', '{number}00.10', '7', null, 14);"
+            );
         }
         if number % 7 == 0 {
             sql += &format!("insert into cadenced_blockades values ('K/{number}', 'SALE', 'B{number}');");
@@ -38,16 +40,11 @@ async fn office(clients: usize) -> Site {
     site
 }
 
-impl Site {
-    pub(crate) async fn sql(&self, sql: &str) {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(&self.erp).await.unwrap();
-    }
-}
-
 /// What the platform has of each client, and of the segments, without the ids it gave: those are followed.
 fn there(site: &Site) -> BTreeMap<String, Value> {
     let records = site.one.records();
-    let segment = |id: &Value| records.segments.get(id.as_str()?).map(|segment| segment["externalId"].clone());
+    let segment =
+        |id: &Value| records.segments.get(id.as_str()?).map(|segment| segment["externalId"].clone());
     let mut all = BTreeMap::new();
     for (id, client) in &records.clients {
         let mut client = client.clone();
@@ -66,7 +63,8 @@ fn there(site: &Site) -> BTreeMap<String, Value> {
     for segment in records.segments.values().filter(|segment| segment["id"] != "segment") {
         let parent = records.segments.get(segment["parentSegmentId"].as_str().unwrap_or_default());
         let code = format!("segment {}", segment["externalId"].as_str().unwrap());
-        let known = json!({"name": segment["name"], "parent": parent.map(|parent| parent["externalId"].clone())});
+        let known =
+            json!({"name": segment["name"], "parent": parent.map(|parent| parent["externalId"].clone())});
         assert!(all.insert(code.clone(), known).is_none(), "{code} is there twice");
     }
     all
@@ -105,7 +103,10 @@ async fn wanted(site: &Site) -> BTreeMap<String, Value> {
     let rows = sqlx::query("select code, name, parent from cadenced_segments");
     for row in rows.fetch_all(&site.erp).await.unwrap() {
         let text = |column: &str| row.get::<Option<String>, _>(column);
-        all.insert(format!("segment {}", text("code").unwrap()), json!({"name": text("name"), "parent": text("parent")}));
+        all.insert(
+            format!("segment {}", text("code").unwrap()),
+            json!({"name": text("name"), "parent": text("parent")}),
+        );
     }
     all
 }

@@ -1,6 +1,7 @@
 //! The shipped schedule of ONe over a simulated year: each slot is accounted for exactly once, whatever outages, clock
 //! steps, long runs and failures come between; and slot by slot on the days when the clocks change.
 
+use crate::support::connections;
 use crate::support::jobs::{at, name, work};
 use crate::support::ledger::Books;
 use cadenced::config::{Sources, load};
@@ -20,11 +21,7 @@ fn jobs_of_one() -> BTreeMap<JobName, Job> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("cadenced.toml");
     let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/schedules");
-    let platform = |name: &str| format!("[connection.{name}]\nurl = \"http://127.0.0.1:1\"\n");
-    let (one, b2market) = (platform("one"), platform("b2market"));
-    let text = format!(
-        "timezone = \"America/Lima\"\nschedules = [\"{shipped}\"]\n[connection.erp]\nsql = \"sqlite://erp.db\"\n{one}{b2market}"
-    );
+    let text = format!("timezone = \"America/Lima\"\nschedules = [\"{shipped}\"]\n{}", connections());
     std::fs::write(&file, text).unwrap();
     let sources = Sources { file: Some(file), env: Vec::new(), overrides: Vec::new(), credentials_dir: None };
     let loaded = load(&sources).unwrap();

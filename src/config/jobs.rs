@@ -5,7 +5,7 @@ use super::document::{Node, Value};
 use super::ends::{self, Connections};
 use super::reader::Table;
 use super::units::{self, Wrong};
-use super::{Loaded, map, pull, push, steps, trigger};
+use super::{Loaded, map, pull, push, steps, trigger, upload};
 use crate::job::pull::Echo;
 use crate::job::{Estimate, Job, Trigger, Work};
 use crate::schedule::{CatchUp, Overlap, Policy, Rerun};
@@ -155,16 +155,27 @@ fn work(table: &Table<'_>, zone: Tz, connections: &Connections<'_>, names: &[&st
         table.take(key);
     }
     let shaping = map::shaping(table, connections, names);
-    let [pull, write, read, push] = ["pull", "write", "read", "push"].map(|key| table.table(key));
+    let [pull, write, read, push, upload] =
+        ["pull", "write", "read", "push", "upload"].map(|key| table.table(key));
     let has = |key: &str| table.node.get(key).is_some();
 
     let pull_end = pull.as_ref().map(|pull| pull::read(pull, zone, connections));
     let write_end = write.as_ref().map(|write| ends::write(write, connections, shaping.clone()));
     let read_end = read.as_ref().map(|read| ends::read(read, connections));
     let key = read_end.as_ref().and_then(Option::as_ref).map(|read| read.key.as_slice());
-    let push_end = push.as_ref().map(|push| push::read(push, connections, key, shaping, names));
+    let push_end = match (&push, &upload) {
+        (Some(push), _) => Some(push::read(push, connections, key, shaping, names)),
+        (None, Some(upload)) => Some(upload::read(upload, connections, shaping, names)),
+        (None, None) => None,
+    };
+    if let (Some(_), Some(upload)) = (&push, &upload) {
+        let wrong = Wrong::new("stands beside `push`: a job sends its records one way")
+            .help(Some("make it two jobs, the one with the files `after` the other".to_owned()));
+        table.error(Some("upload"), &upload.node.key_at, wrong);
+        return None;
+    }
 
-    if (has("pull") || has("write")) && (has("read") || has("push")) {
+    if (has("pull") || has("write")) && (has("read") || has("push") || has("upload")) {
         let wrong = Wrong::new("moves records both ways")
             .help(Some("a job is `pull` and `write`, or `read` and `push`; make it two jobs".to_owned()));
         table.error(None, &table.node.key_at, wrong);
@@ -175,8 +186,9 @@ fn work(table: &Table<'_>, zone: Tz, connections: &Connections<'_>, names: &[&st
         ("write", "pull", "where its rows come from"),
         ("read", "push", "where its rows go"),
         ("push", "read", "where its rows come from"),
+        ("upload", "read", "where its rows come from"),
     ] {
-        if has(one) && !has(other) && !(one == "read" && has("steps")) {
+        if has(one) && !has(other) && !(one == "read" && (has("steps") || has("upload"))) {
             let wrong = Wrong::new(format!("needs `{other}` to say {side}"));
             table.error(Some(one), &table.node.get(one)?.key_at, wrong);
         }

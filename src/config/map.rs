@@ -269,7 +269,11 @@ impl Reading<'_> {
         }
         table.finish();
         let mut lookups = self.lookups.borrow_mut();
-        lookups.push(Lookup { from: from?, source: if table.node.get("save").is_some() { saved? } else { sql.or(links)? }, by: by? });
+        lookups.push(Lookup {
+            from: from?,
+            source: if table.node.get("save").is_some() { saved? } else { sql.or(links)? },
+            by: by?,
+        });
         Some(lookups.len() - 1)
     }
 }
@@ -283,7 +287,9 @@ impl Reading<'_> {
             return Err(Wrong::new(format!("what `{job}` saves is kept by `{keeper}`")).help(help));
         }
         let (end, shown) = match step {
-            Some(step) => (node.get("step").and_then(|steps| steps.get(step)), format!("step `{step}` of `{job}`")),
+            Some(step) => {
+                (node.get("step").and_then(|steps| steps.get(step)), format!("step `{step}` of `{job}`"))
+            }
             None => (node.get("push"), format!("the push of `{job}`")),
         };
         let saves = end.and_then(|end| end.get("save")).map(Node::entries).unwrap_or_default();

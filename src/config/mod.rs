@@ -27,6 +27,7 @@ mod settings;
 mod steps;
 mod trigger;
 mod units;
+mod upload;
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use super::map;
 use super::reader::Table;
 use super::units::{self, Wrong};
 use crate::job::map::plain_text;
-use crate::job::push::{Lists, Matched, Method, ReadBack, ResultCounts, Words};
+use crate::job::push::{Lists, Matched, Method, ReadBack, ResultCounts, Taken, Words};
 use crate::job::{Parent, Push, PushGone, Results, Saved, Send, Shaping, Verify};
 use crate::words::{FieldPath, JobName, Template};
 
@@ -16,6 +16,10 @@ use crate::words::{FieldPath, JobName, Template};
 const BATCH_BYTES: u64 = 4 << 20;
 /// The largest body that may be asked for.
 const LARGEST: u64 = 256 << 20;
+
+/// Which accepted records are read back.
+const READ_BACK: [(&str, ReadBack); 3] =
+    [("off", ReadBack::Off), ("sample", ReadBack::Sample), ("all", ReadBack::All)];
 
 /// Whether a column is in the key of the read; the problem otherwise.
 pub(super) type InKey<'k> = &'k dyn Fn(&str, String) -> Result<(), Wrong>;
@@ -66,7 +70,19 @@ pub(super) fn read(
     let save = table.entries("save", saved);
     let parent = table.table("parent").map(|table| parent(&table, names, connections));
     let words = words(table);
+    let unless_taken = table.table("unless-taken").map(|table| taken(&table));
+    if unless_taken.is_some() && !places.record {
+        let wrong = Wrong::new("asks for one record before each request, and requests hold several")
+            .help(Some("write batch = { records = 1 } and body = \"$record\"".to_owned()));
+        table.error(Some("unless-taken"), &table.place("unless-taken"), wrong);
+    }
     let stop_when = table.get("stop-when", stop_when);
+    if let (Some(forms), None) = (&results, &verify)
+        && forms.iter().any(|form| form.read_back.is_some_and(|read_back| read_back != ReadBack::Off))
+    {
+        let wrong = Wrong::new("read back, but nothing says how; add `verify`");
+        table.error(Some("results"), &table.place("results"), wrong);
+    }
     table.finish();
     let (method, path) = request?;
     Some(Push {
@@ -87,7 +103,9 @@ pub(super) fn read(
         creates: false,
         parent: lift(parent)?,
         words,
+        unless_taken: lift(unless_taken)?,
         stop_when,
+        upload: None,
     })
 }
 
@@ -97,6 +115,8 @@ pub(super) fn words(table: &Table<'_>) -> Words {
         waiting: table.list("waiting-when", units::words).unwrap_or_default(),
         transient: table.list("transient-when", units::words).unwrap_or_default(),
         too_large: table.list("too-large-when", units::words).unwrap_or_default(),
+        refused: table.list("refused-when", units::words).unwrap_or_default(),
+        unserved: table.list("unserved-when", units::words).unwrap_or_default(),
     }
 }
 
@@ -143,7 +163,8 @@ pub(super) fn request(table: &Table<'_>, group_by: Option<&[String]>) -> Option<
     for (key, method) in METHOD_KEYS.iter().zip(methods) {
         let path = |node: &Node| {
             let template = units::path_template(node)?;
-            let shared = |name: &&str| group_by.is_none_or(|group_by| group_by.iter().any(|column| column == name));
+            let shared =
+                |name: &&str| group_by.is_none_or(|group_by| group_by.iter().any(|column| column == name));
             let strange = template.placeholders().into_iter().find(|name| !shared(name)).map(str::to_owned);
             let Some(name) = strange else { return Ok(template) };
             let help = format!("the records of one request share only `group-by`: add `{name}` to it");
@@ -177,7 +198,12 @@ pub(super) struct Places {
 }
 
 /// The body as JSON; what starts with `$` must be something that can be put there.
-pub(super) fn body(table: &Table<'_>, node: &Node, in_key: InKey<'_>, places: &mut Places) -> serde_json::Value {
+pub(super) fn body(
+    table: &Table<'_>,
+    node: &Node,
+    in_key: InKey<'_>,
+    places: &mut Places,
+) -> serde_json::Value {
     let mut tells = false;
     let json = ends::json(node, &mut |node, text| {
         let column = text.strip_prefix("$gone.");
@@ -205,7 +231,7 @@ pub(super) fn body(table: &Table<'_>, node: &Node, in_key: InKey<'_>, places: &m
     json
 }
 
-fn send(table: &Table<'_>, node: &Node) -> Result<Send, Wrong> {
+pub(super) fn send(table: &Table<'_>, node: &Node) -> Result<Send, Wrong> {
     if !matches!(node.value, Value::Table(_)) {
         return units::one_of(node, &[("changed", false), ("all", true)])
             .map(|all| if all { Send::All } else { Send::Changed });
@@ -298,6 +324,7 @@ pub(super) fn results(table: &Table<'_>) -> Option<Results> {
         ));
         table.error(Some("lists"), &table.place("lists"), wrong);
     }
+    let read_back = table.get("read-back", |node| units::one_of(node, &READ_BACK));
     table.finish();
     Some(Results {
         rows: rows?,
@@ -306,7 +333,15 @@ pub(super) fn results(table: &Table<'_>) -> Option<Results> {
         ok_when: ok_when.unwrap_or_default().into_iter().map(|(_, rule)| rule).collect(),
         error: error.unwrap_or_else(|| FieldPath::new("error").unwrap_or_default()),
         counts: counts.unwrap_or_default(),
+        read_back,
     })
+}
+
+fn taken(table: &Table<'_>) -> Option<Taken> {
+    let fields = table.some("fields", units::field_path);
+    let at = table.get("at", units::field_path).unwrap_or_default();
+    table.finish();
+    Some(Taken { fields: fields?, at })
 }
 
 fn matched(table: &Table<'_>, node: &Node) -> Result<Option<Matched>, Wrong> {
@@ -331,8 +366,7 @@ pub(super) fn verify(table: &Table<'_>) -> Option<Verify> {
     let params = table.entries("params", |_, _, node| units::template(node));
     let rows = table.get("rows", units::field_path);
     let found_when = table.some("found-when", units::field_path);
-    let read_back = [("off", ReadBack::Off), ("sample", ReadBack::Sample), ("all", ReadBack::All)];
-    let read_back = table.get("read-back", |node| units::one_of(node, &read_back));
+    let read_back = table.get("read-back", |node| units::one_of(node, &READ_BACK));
     let first = table.get("first", units::flag);
     table.finish();
     Some(Verify {
@@ -345,7 +379,7 @@ pub(super) fn verify(table: &Table<'_>) -> Option<Verify> {
     })
 }
 
-fn parent(table: &Table<'_>, names: &[&str], connections: &Connections<'_>) -> Option<Parent> {
+pub(super) fn parent(table: &Table<'_>, names: &[&str], connections: &Connections<'_>) -> Option<Parent> {
     let job = table.require("job", |node| {
         let text = units::text(node)?;
         let name = JobName::new(text).map_err(units::refused)?;

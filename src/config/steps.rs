@@ -53,7 +53,9 @@ pub(super) fn read(table: &Table<'_>, connections: &Connections<'_>, names: &[&s
     for (name, node) in described {
         let place = order.iter().position(|step| step == name);
         let step = all.below(name, node).and_then(|step| {
-            JobName::new(name).map_err(|bad| all.error(Some(name), &node.key_at, units::refused(bad))).ok()?;
+            JobName::new(name)
+                .map_err(|bad| all.error(Some(name), &node.key_at, units::refused(bad)))
+                .ok()?;
             step_of(&step, name, to.as_ref()?, home, connections, names)
         });
         match (place, step) {
@@ -77,7 +79,11 @@ fn saved_once(all: &Table<'_>, steps: &[Step]) {
         let twice = earlier.flat_map(|other| &other.saved).find(|name| step.saved.contains(name));
         if let Some((twice, node)) = twice.zip(all.node.get(&step.name)) {
             let place = node.get("save").map_or(&node.at, |save| &save.at);
-            all.error(Some(&format!("{}.save", step.name)), place, Wrong::new(format!("`{twice}` is saved by an earlier step")));
+            all.error(
+                Some(&format!("{}.save", step.name)),
+                place,
+                Wrong::new(format!("`{twice}` is saved by an earlier step")),
+            );
         }
     }
 }
@@ -105,7 +111,16 @@ fn step_of(
     }
     let push = push?;
     let saved = push.save.iter().map(|(name, _)| name.clone()).collect();
-    Some(Step { name: name.to_owned(), read: lift(own)?, when, delete_when, delete_first, unwatched, push, saved })
+    Some(Step {
+        name: name.to_owned(),
+        read: lift(own)?,
+        when,
+        delete_when,
+        delete_first,
+        unwatched,
+        push,
+        saved,
+    })
 }
 
 /// A push of one record a request.
@@ -161,6 +176,8 @@ fn push_of(table: &Table<'_>, to: &ConnectionName, shaping: Shaping, deletes: bo
         save,
         parent: None,
         words,
+        unless_taken: None,
+        upload: None,
         stop_when,
     })
 }
@@ -182,7 +199,11 @@ pub(super) fn continued(all: &Table<'_>, incomplete: bool, loaded: &mut Loaded) 
         match (found, loaded.jobs.get_mut(&name).map(|job| &mut job.work)) {
             (Ok(saved), Some(Work::Steps(_, steps))) => {
                 for (step, saved) in saved {
-                    steps.steps.iter_mut().filter(|own| own.name == step).for_each(|own| own.saved.clone_from(&saved));
+                    steps
+                        .steps
+                        .iter_mut()
+                        .filter(|own| own.name == step)
+                        .for_each(|own| own.saved.clone_from(&saved));
                 }
             }
             (Err(problem), _) if !incomplete => {
@@ -197,7 +218,12 @@ pub(super) fn continued(all: &Table<'_>, incomplete: bool, loaded: &mut Loaded) 
 }
 
 /// What each step of the other job saves, if its records can be those of this job too.
-fn joins(job: &Job, read: &Read, steps: &Steps, other: &Job) -> Result<Vec<(String, Vec<String>)>, &'static str> {
+fn joins(
+    job: &Job,
+    read: &Read,
+    steps: &Steps,
+    other: &Job,
+) -> Result<Vec<(String, Vec<String>)>, &'static str> {
     let Work::Steps(other_read, other_steps) = &other.work else { return Err("has no steps") };
     if other_steps.continues.is_some() || other.name == job.name {
         return Err("continues another job itself: name the first one");

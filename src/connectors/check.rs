@@ -33,7 +33,21 @@ pub async fn check(
                 None => continue,
             },
             Work::Push(read, push) => match databases.get(&read.from) {
-                Some(database) => erp::check_read(database, read, &push.group_by, &push.shaping).await,
+                Some(database) => {
+                    let shaping = &push.shaping;
+                    let read_fits = erp::check_read(database, read, &push.group_by, shaping).await;
+                    match (read_fits, &push.upload) {
+                        (Ok(mut found), Some(upload)) => {
+                            let files =
+                                erp::check_files(database, read, shaping.map.as_ref(), &upload.file).await;
+                            files.map(|files| {
+                                found.extend(files);
+                                found
+                            })
+                        }
+                        (read_fits, _) => read_fits,
+                    }
+                }
                 None => continue,
             },
             Work::Steps(read, steps) => {

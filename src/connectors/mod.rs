@@ -16,6 +16,7 @@ mod seen;
 mod since;
 mod steps;
 mod trial;
+mod uploads;
 
 pub use check::check;
 pub use preview::{Preview, PreviewCounts, PreviewedReject, PreviewedRequest, Tried};
@@ -24,7 +25,7 @@ pub use steps::Chain;
 
 use crate::clock::SharedClock;
 use crate::connection::{Connection, ConnectionKind};
-use crate::erp::{Database, Mapper, SqlSink, SqlSource};
+use crate::erp::{Database, FileSource, Mapper, SqlSink, SqlSource};
 use crate::job::{Cursor, CursorFormat, Job, Pull, Push, Read, Shaping, Work, Write};
 use crate::planner::Closed;
 use crate::rest::{
@@ -32,6 +33,7 @@ use crate::rest::{
     walk_rules,
 };
 use crate::state::{Coordinator as _, Store, Token, Watermark};
+use crate::transfer::files::Files;
 use crate::transfer::{Checkpoint, Class, Digest, Failure, Record, Sink, Source};
 use crate::watermark::{Feed, Mark, Walk};
 use crate::words::{ConnectionName, JobName};
@@ -42,6 +44,7 @@ use pull::{PullCheckpoint, Scope, Unfinished};
 use push::{Limit, PushCheckpoint};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use uploads::Steps;
 
 /// What a job reads and writes: jobs with several entities tell them apart by name, all jobs so far have one.
 const ENTITY: &str = "";
@@ -182,16 +185,9 @@ impl Connectors {
             Work::Push(read, push) => {
                 let client = self.client(&push.to)?.for_run();
                 let (source, sink, checkpoint) = self.push(read, push, token, &client).await?;
-                Ok(Ends {
-                    source: Box::new(source),
-                    sink: Box::new(sink),
-                    checkpoint: Box::new(checkpoint),
-                    requests: client,
-                })
+                Ok(Ends { source, sink: Box::new(sink), checkpoint: Box::new(checkpoint), requests: client })
             }
-            Work::Steps(..) => {
-                Err(Failure::new(Class::Config, "a chain of steps has more than two ends"))
-            }
+            Work::Steps(..) => Err(Failure::new(Class::Config, "a chain of steps has more than two ends")),
             Work::Unconfigured => Err(unconfigured()),
         }
     }
@@ -215,13 +211,19 @@ impl Connectors {
         push: &Push,
         token: &Token,
         client: &Client,
-    ) -> Result<(SqlSource, RestSink, PushCheckpoint), Failure> {
+    ) -> Result<(Box<dyn Source>, RestSink, PushCheckpoint), Failure> {
         let job = &token.slot.job;
         let database = self.database(&read.from)?;
         let (read_now, columns) = since::read_now(&self.store, job, read, push).await?;
-        let source = SqlSource::new(database, &read_now, self.mapper(&push.shaping)?, columns);
+        let rows = SqlSource::new(database, &read_now, self.mapper(&push.shaping)?, columns);
         let limit = Limit::of(&self.store).get(job, push.batch_records).await?;
-        let sink = RestSink::new(Arc::new(client.clone()), push, limit);
+        let files = Files::default();
+        let source: Box<dyn Source> = match &push.upload {
+            Some(upload) => Box::new(FileSource::new(rows, upload.file.clone(), files.clone())),
+            None => Box::new(rows),
+        };
+        let steps = Arc::new(Steps::of(self.store.clone(), token));
+        let sink = RestSink::new(Arc::new(client.clone()), push, limit).with_uploads(files, steps);
         let (store, clock) = (self.store.clone(), self.clock.clone());
         let checkpoint = PushCheckpoint::new(store, token.clone(), clock, read, push);
         Ok((source, sink, checkpoint))

@@ -8,7 +8,7 @@ use crate::job::{Job, Push, Read, Work};
 use crate::rest::{Client, PullSource, Request, RestSink, Shown};
 use crate::run::{RunId, Slot};
 use crate::state::Token;
-use crate::transfer::{Batch, Checkpoint as _, Failure, RejectClass, Rejected, Sink as _, Source as _};
+use crate::transfer::{Batch, Checkpoint as _, Failure, RejectClass, Rejected, Sink as _};
 use crate::words::{ConnectionName, JobName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

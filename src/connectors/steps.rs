@@ -16,9 +16,7 @@ use crate::job::{Job, PushGone, Read, Shaping, Step, Steps, Work};
 use crate::rest::{Client, KEY_SEPARATOR, RestSink};
 use crate::run::Counts;
 use crate::state::{Delivered, Place, Store, Token};
-use crate::transfer::{
-    Chunk, Class, Digest, Failure, Record, Rejected, Source, copy, json,
-};
+use crate::transfer::{Chunk, Class, Digest, Failure, Record, Rejected, Source, copy, json};
 use crate::words::JobName;
 use futures_util::future::BoxFuture;
 use serde_json::value::to_raw_value;
@@ -296,7 +294,8 @@ impl Group {
         while let Some(chunk) = self.source.next().await? {
             let rows = self.rows(&chunk.records).await?;
             for (stage, deletes) in self.stages.iter().zip(&mut deletes) {
-                let gone = rows.iter().filter(|row| stage.wants(row).is_ok_and(|wants| wants == Wants::Delete));
+                let gone =
+                    rows.iter().filter(|row| stage.wants(row).is_ok_and(|wants| wants == Wants::Delete));
                 let known = stage.known(gone).await?;
                 *deletes += known.iter().flatten().filter(|known| has_value(known)).count() as u64;
             }
@@ -441,7 +440,8 @@ impl Stage {
         let unwritable = |error: serde_json::Error| format!("it could not be written as JSON: {error}");
         let content = to_raw_value(&fields).map_err(unwritable)?;
         fields.retain(|name, _| !self.step.unwatched.contains(name));
-        let watched = push.group_by.iter().zip(&group).filter(|(name, _)| !self.step.unwatched.contains(name));
+        let watched =
+            push.group_by.iter().zip(&group).filter(|(name, _)| !self.step.unwatched.contains(name));
         let mut text = Value::Object(fields).to_string();
         for (_, value) in watched {
             text.push(KEY_SEPARATOR);
@@ -453,12 +453,21 @@ impl Stage {
 
     /// What is known of a row whose value is gone: what its path needs.
     fn gone(&self, row: &Row) -> Result<Record, String> {
-        let PushGone::Delete(path) = &self.step.push.on_gone else { return Err("nothing deletes it".to_owned()) };
-        let values = path.placeholders().into_iter().map(|name| Ok((name.to_owned(), placeholder(row, name)?.into())));
+        let PushGone::Delete(path) = &self.step.push.on_gone else {
+            return Err("nothing deletes it".to_owned());
+        };
+        let values =
+            path.placeholders().into_iter().map(|name| Ok((name.to_owned(), placeholder(row, name)?.into())));
         let fields: Map<String, Value> = values.collect::<Result<_, String>>()?;
         let content = to_raw_value(&fields).map_err(|error| error.to_string())?;
         let digest = Digest::of(content.get().as_bytes());
-        Ok(Record { key: kept_as(&self.step.name, &row.key), cursor: None, content, digest, group: Vec::new() })
+        Ok(Record {
+            key: kept_as(&self.step.name, &row.key),
+            cursor: None,
+            content,
+            digest,
+            group: Vec::new(),
+        })
     }
 
     /// The key of a row's record.
@@ -471,7 +480,10 @@ impl Stage {
         Rejected::new(kept_as(&self.step.name, &row.key), content, reason)
     }
 
-    async fn known<'r>(&self, rows: impl Iterator<Item = &'r Row>) -> Result<Vec<Option<Delivered>>, Failure> {
+    async fn known<'r>(
+        &self,
+        rows: impl Iterator<Item = &'r Row>,
+    ) -> Result<Vec<Option<Delivered>>, Failure> {
         let keys: Vec<String> = rows.map(|row| kept_as(&self.step.name, &row.key)).collect();
         if keys.is_empty() {
             return Ok(Vec::new());
@@ -491,7 +503,10 @@ impl Stage {
     }
 
     /// Whether each of these rows, of which the step had to do something, may go on.
-    pub(super) async fn through<'r>(&self, rows: impl Iterator<Item = &'r Row>) -> Result<Vec<bool>, Failure> {
+    pub(super) async fn through<'r>(
+        &self,
+        rows: impl Iterator<Item = &'r Row>,
+    ) -> Result<Vec<bool>, Failure> {
         let rows: Vec<&Row> = rows.collect();
         let known = self.known(rows.iter().copied()).await?;
         let is_through = |(row, known): (&Row, Option<Delivered>)| match known {

@@ -5,11 +5,13 @@ pub mod map;
 pub mod pull;
 pub mod push;
 pub mod steps;
+pub mod upload;
 
 pub use map::{FieldMap, MapRule, Shaping, ValueType};
 pub use pull::{Changed, Cursor, CursorFormat, OnGone, Pages, Pull, Since, Target, Write};
 pub use push::{Parent, Push, PushGone, Read, Results, Saved, Send, Verify};
 pub use steps::{Step, Steps};
+pub use upload::Upload;
 
 use crate::schedule::{Policy, Timetable};
 use crate::words::JobName;

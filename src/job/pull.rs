@@ -113,6 +113,13 @@ pub enum Pages {
         /// Where the body holds the number of rows in all pages.
         items: Option<FieldPath>,
     },
+    /// By offsets from `first`, each as many rows on as the page before had; the body says how many rows there are.
+    Offsets {
+        /// The first offset.
+        first: u64,
+        /// Where the body holds the number of rows in all pages.
+        items: Option<FieldPath>,
+    },
     /// Each answer says what comes next, until one does not.
     Told(Told),
 }

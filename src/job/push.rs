@@ -1,6 +1,6 @@
 //! The two ends of a push: which rows are read from the ERP, how a platform is told, and how its answers are read.
 
-use super::{FieldMap, Shaping};
+use super::{FieldMap, Shaping, Upload};
 use crate::words::{ConnectionName, FieldPath, JobName, Template};
 use serde_json::Value;
 
@@ -57,8 +57,12 @@ pub struct Push {
     pub parent: Option<Parent>,
     /// What words of a refusal mean.
     pub words: Words,
+    /// What on the platform must not be overwritten.
+    pub unless_taken: Option<Taken>,
     /// The share of refused records at which the run stops, 0 to 1.
     pub stop_when: Option<f64>,
+    /// Where each record carries a file: what follows this push's own request, which begins the upload.
+    pub upload: Option<Box<Upload>>,
 }
 
 /// The methods a push may use.
@@ -135,6 +139,8 @@ pub struct Results {
     pub error: FieldPath,
     /// The counts that must add up to what was sent.
     pub counts: ResultCounts,
+    /// Which records are read back where the answer has this form; `verify` says it where this doesn't.
+    pub read_back: Option<ReadBack>,
 }
 
 /// Which records a list of results names.
@@ -228,7 +234,7 @@ impl From<FieldPath> for Saved {
 }
 
 /// Which accepted records are read back.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ReadBack {
     /// None.
     #[default]
@@ -237,6 +243,15 @@ pub enum ReadBack {
     Sample,
     /// All.
     All,
+}
+
+/// What must not be overwritten: before a record is sent, what is at its path is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The fields; a record is refused when the platform has another value in one of them, neither null nor empty.
+    pub fields: Vec<FieldPath>,
+    /// Where the answer holds them; empty: the answer itself.
+    pub at: FieldPath,
 }
 
 /// The push whose record must have gone through first.
@@ -257,4 +272,8 @@ pub struct Words {
     pub transient: Vec<String>,
     /// The request is too large, as 413 says.
     pub too_large: Vec<String>,
+    /// The record is refused for good, though the status is 5xx.
+    pub refused: Vec<String>,
+    /// The platform does not serve what was asked for, whatever the status.
+    pub unserved: Vec<String>,
 }

@@ -44,8 +44,10 @@ impl Steps {
     /// The steps that are about the same rows as this one, itself included.
     pub fn sharing<'a>(&'a self, step: &'a Step) -> impl Iterator<Item = &'a Step> {
         let has_own = step.read.is_some();
-        self.steps.iter().filter(move |other| {
-            if has_own { other.name == step.name } else { other.read.is_none() }
-        })
+        self.steps.iter().filter(
+            move |other| {
+                if has_own { other.name == step.name } else { other.read.is_none() }
+            },
+        )
     }
 }

@@ -6,8 +6,8 @@ use super::results::saved_of;
 use super::rows::fields_of;
 use super::{Client, verdict};
 use crate::job::Verify;
-use crate::job::push::{PAGE, Saved};
 use crate::job::map::plain_text;
+use crate::job::push::{PAGE, Saved, Taken};
 use crate::transfer::{Class, Failure, Record};
 use crate::words::FieldPath;
 use serde_json::Value;
@@ -82,6 +82,48 @@ pub(super) async fn look(
     Ok(Sight::Missing)
 }
 
+/// What the platform has at the record's own path that the record would overwrite, in words; nothing where it may be sent.
+///
+/// # Errors
+/// What keeps from asking for any record.
+pub(super) async fn taken(
+    client: &Client,
+    taken: &Taken,
+    path: &str,
+    record: &Record,
+) -> Result<Option<String>, Failure> {
+    let request = Request::get(path.to_owned(), Vec::new());
+    let mut answer = client.call(&request).await?;
+    match answer.status {
+        // The write's own answer says it.
+        404 | 410 => return Ok(None),
+        200..=299 => {}
+        _ => return Ok(Some(format!("what it would overwrite is not known: {}", answer.refusal().message))),
+    }
+    let shown = request.shown();
+    let read = tokio::task::spawn_blocking(move || verdict::document(&mut answer)).await;
+    let document = read.map_err(|error| Failure::new(Class::Answer, error.to_string()))??;
+    let there = document.as_ref().and_then(|document| taken.at.find(document));
+    for (field, ours) in taken.fields.iter().zip(fields_of(&record.content, &taken.fields)) {
+        match there.and_then(|there| field.find(there)) {
+            None => {
+                return Ok(Some(format!("what it would overwrite is not known: {shown} has no `{field}`")));
+            }
+            Some(Value::Null) => {}
+            Some(theirs)
+                if plain_text(theirs).is_empty()
+                    || ours.as_ref().map(plain_text) == Some(plain_text(theirs)) => {}
+            Some(theirs) => {
+                return Ok(Some(format!(
+                    "the platform has `{}` as its {field}, which is not overwritten",
+                    plain_text(theirs)
+                )));
+            }
+        }
+    }
+    Ok(None)
+}
+
 /// A whole list of the platform: what stands for a row there, and what is saved of it.
 pub(super) type Listing = HashMap<String, Option<Value>>;
 
@@ -100,7 +142,8 @@ pub(super) async fn list(
         let request = list_request(verify, page).map_err(|why| Failure::new(Class::Config, why))?;
         let shown = request.shown();
         let unreadable = |why: &str| {
-            let message = format!("{shown}: the list that says what is there already {why}: nothing was created");
+            let message =
+                format!("{shown}: the list that says what is there already {why}: nothing was created");
             Failure::new(Class::Answer, message)
         };
         let mut answer = client.call(&request).await?;
@@ -123,7 +166,8 @@ pub(super) async fn list(
             // A row that nobody gave such a field is none of ours.
             let values = verify.found_when.iter().map(|path| path.find(row));
             comparable |= values.clone().all(|value| value.is_some());
-            let values: Vec<String> = values.map(|value| value.map_or_else(String::new, plain_text)).collect();
+            let values: Vec<String> =
+                values.map(|value| value.map_or_else(String::new, plain_text)).collect();
             listing.entry(values.join("\u{1f}")).or_insert_with(|| saved_of(save, row));
         }
         before = found.to_vec();

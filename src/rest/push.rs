@@ -8,6 +8,9 @@
 
 mod deliver;
 mod gather;
+mod upload;
+
+pub use upload::{UploadSteps, Uploading};
 
 use super::Client;
 use super::lookup::{Listing, Sight, list, listed_as, look};
@@ -17,6 +20,7 @@ use super::shape::Shape;
 use crate::job;
 use crate::job::PushGone;
 use crate::job::map::plain_text;
+use crate::transfer::files::Files;
 use crate::transfer::{
     Batch, Digest, Doubted, Failure, LookedUp, Record, RejectClass, Rejected, Settled, Sink,
 };
@@ -27,6 +31,7 @@ use gather::Groups;
 use reqwest::Method;
 use std::collections::HashSet;
 use std::sync::Arc;
+use upload::Uploads;
 
 /// The platform's end of a push.
 #[derive(Debug)]
@@ -38,6 +43,7 @@ pub struct RestSink {
     tally: Tally,
     /// What the platform had before this run created anything.
     listing: Option<Listing>,
+    uploads: Option<Arc<Uploads>>,
 }
 
 /// What this run has heard so far.
@@ -66,7 +72,17 @@ impl RestSink {
             groups: Groups::new(limit, push.batch_bytes),
             tally: Tally::default(),
             listing: None,
+            uploads: None,
         }
+    }
+
+    /// The same for records that carry files: these, their uploads remembered in `steps`.
+    #[must_use]
+    pub fn with_uploads(mut self, files: Files, steps: Arc<dyn UploadSteps>) -> Self {
+        let uploads =
+            self.push.upload.as_deref().map(|upload| Uploads { upload: upload.clone(), files, steps });
+        self.uploads = uploads.map(Arc::new);
+        self
     }
 
     /// The request that a batch goes out as, if all of it can.
@@ -76,6 +92,9 @@ impl RestSink {
     pub fn request_of(&self, batch: &Batch) -> Result<Request, String> {
         if let (PushGone::Delete(_), [], [gone]) = (&self.push.on_gone, &*batch.records, &*batch.gone) {
             return self.removal(gone).map_err(|error| error.to_string());
+        }
+        if let (Some(_), [record]) = (&self.push.upload, &*batch.records) {
+            return self.beginning(record);
         }
         let path = self.path_of(batch).map_err(|error| error.to_string())?;
         let lines = Lines::of(batch, &self.push.on_gone);
@@ -91,12 +110,7 @@ impl RestSink {
     }
 
     fn request(&self, path: String, records: &[&Record], gone: &[&Record]) -> Request {
-        let method = match self.push.method {
-            job::push::Method::Post => Method::POST,
-            job::push::Method::Put => Method::PUT,
-            job::push::Method::Patch => Method::PATCH,
-            job::push::Method::Delete => Method::DELETE,
-        };
+        let method = method(self.push.method);
         let body = self.shape.fill(records.iter().copied(), gone);
         Request { method, path, query: Vec::new(), body, idempotent: self.push.idempotent }
     }
@@ -133,7 +147,10 @@ impl Sink for RestSink {
     }
 
     fn write<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<Settled, Failure>> {
-        self.deliver(batch).map(Ok).boxed()
+        match self.uploads.clone() {
+            Some(uploads) => async move { Ok(self.upload(&uploads, batch).await) }.boxed(),
+            None => self.deliver(batch).map(Ok).boxed(),
+        }
     }
 
     fn look_up(&mut self, doubtful: Vec<Doubted>) -> BoxFuture<'_, Result<LookedUp, Failure>> {
@@ -198,6 +215,15 @@ impl RestSink {
             None => self.listing.insert(list(&self.client, verify, &self.push.save).await?),
         };
         Ok(listing.get(name).cloned().map_or(Sight::Missing, Sight::There))
+    }
+}
+
+fn method(method: job::push::Method) -> Method {
+    match method {
+        job::push::Method::Post => Method::POST,
+        job::push::Method::Put => Method::PUT,
+        job::push::Method::Patch => Method::PATCH,
+        job::push::Method::Delete => Method::DELETE,
     }
 }
 

@@ -6,7 +6,7 @@ use super::rows::fields_of;
 use super::said::{error_in, shorten, words_of_value};
 use super::verdict::{Refusal, Verdict, refusal_in};
 use crate::job::map::plain_text;
-use crate::job::push::{Lists, Matched, ResultCounts, Results, Saved};
+use crate::job::push::{Lists, Matched, ReadBack, ResultCounts, Results, Saved};
 use crate::transfer::Record;
 use crate::words::FieldPath;
 use serde_json::{Map, Value};
@@ -118,6 +118,14 @@ fn reconcile(counts: &ResultCounts, document: &Value, sent: usize, refused: usiz
     Ok(())
 }
 
+/// Which records are to be read back where an answer has this form.
+pub(super) fn read_back(forms: &[Results], document: Option<&Value>) -> Option<ReadBack> {
+    let has = |form: &&Results| {
+        document.is_some_and(|document| form.rows.find(document).is_some_and(Value::is_array))
+    };
+    forms.iter().find(has)?.read_back
+}
+
 /// What the answer gives for each record, by its place: the fields of its result, or, for a single record without a
 /// list of results, of the answer.
 pub(super) fn saved(
@@ -170,6 +178,7 @@ mod tests {
                 accepted: vec![path("data.created"), path("data.updated")],
                 failed: vec![path("data.errors")],
             },
+            read_back: None,
         };
         let failures = Results {
             rows: path("data.results.errors"),
@@ -182,6 +191,7 @@ mod tests {
                 accepted: vec![path("data.results.created"), path("data.results.updated")],
                 failed: vec![path("data.results.failed")],
             },
+            read_back: None,
         };
         [each, failures]
     }

@@ -5,6 +5,7 @@
 
 mod exact;
 mod fields;
+pub mod files;
 
 pub use exact::json;
 pub use fields::each_field;

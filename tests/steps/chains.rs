@@ -13,7 +13,8 @@ async fn new_clients_go_out_whole_and_once() {
     assert_eq!((counts.read, counts.written), (37, 2 + 35 + limits + 5));
     let lists = 2 + 1; // The root segment is there; of clients there is none.
     assert_eq!(counts.requests, counts.written + lists, "each list is read to its end, once");
-    let first = site.one.records().clients.values().find(|client| client["externalId"] == "K/1").cloned().unwrap();
+    let first =
+        site.one.records().clients.values().find(|client| client["externalId"] == "K/1").cloned().unwrap();
     assert_eq!(first["admin"], json!({"email": "buyer1@example.org", "name": "Buyer 1"}));
 
     let sent = site.one.wire.count();
@@ -106,7 +107,11 @@ async fn a_child_waits_for_the_segment_above_it() {
     let site = office(2).await;
     site.sql("update cadenced_segments set parent = 'nowhere' where code = 'A/1'").await;
     let ended = site.once(ADD).await;
-    assert_eq!((ended.outcome, ended.counts.rejected), (Outcome::Partial, 2), "the segment, and the client in it");
+    assert_eq!(
+        (ended.outcome, ended.counts.rejected),
+        (Outcome::Partial, 2),
+        "the segment, and the client in it"
+    );
     let rejects = site.rejects(ADD).await;
     assert!(rejects[1].reason.contains("has nothing for parent nowhere yet"), "{}", rejects[1].reason);
     assert!(rejects[0].reason.contains("has nothing for segment A/1 yet"), "{}", rejects[0].reason);

@@ -33,10 +33,6 @@ const BUDGET: Duration = Duration::from_secs(20);
 struct World(Tally);
 
 impl Play for World {
-    async fn create(tally: &Tally) -> Self {
-        Self(tally.clone())
-    }
-
     async fn play(&mut self, seed: u64) -> Result<(), String> {
         let mut dice = StdRng::seed_from_u64(seed);
         let site = office(dice.random_range(0..6)).await;
@@ -77,7 +73,8 @@ impl Play for World {
         for job in [ADD, UPDATE] {
             run(&site, &loaded, job, None).await;
         }
-        let parked = open(&site.state(), &clock()).await.rejects(&JobName::new(ADD).unwrap(), None, 9).await.unwrap();
+        let parked =
+            open(&site.state(), &clock()).await.rejects(&JobName::new(ADD).unwrap(), None, 9).await.unwrap();
         match site.one.wire.count() - before {
             0 if parked.is_empty() => Ok(()),
             0 => Err(format!("these are there after all: {parked:?}")),
@@ -129,12 +126,16 @@ async fn change(site: &Site, dice: &mut StdRng) {
             let segment = ["null", "'Z'", "'A/1'"][dice.random_range(0..3)];
             format!("update cadenced_clients set segment = {segment} where code = 'K/{number}'")
         }
-        4 => format!("insert or replace into cadenced_trade_credits values ('K/{number}', '{value}.50', '1', null, 7)"),
+        4 => format!(
+            "insert or replace into cadenced_trade_credits values ('K/{number}', '{value}.50', '1', null, 7)"
+        ),
         5 => {
             let kind = ["SALE", "CLIENT"][dice.random_range(0..2)];
             format!("insert or replace into cadenced_blockades values ('K/{number}', '{kind}', 'B')")
         }
-        6 => format!("delete from cadenced_blockades where client = 'K/{number}'; delete from cadenced_trade_credits where client = 'K/{value}'"),
+        6 => format!(
+            "delete from cadenced_blockades where client = 'K/{number}'; delete from cadenced_trade_credits where client = 'K/{value}'"
+        ),
         _ => format!("update cadenced_clients set account_type = 'NOBODY' where code = 'K/{number}'"),
     };
     site.sql(&sql).await;
@@ -172,7 +173,8 @@ async fn claim(store: &Store, job: &JobName) -> cadenced::state::Token {
     let mut at = SystemClock.now().trunc_subsecs(0);
     loop {
         let claims = vec![Claim { slot: Slot { job: job.clone(), at }, cause: Cause::Manual }];
-        match store.write(LedgerBatch { claims, ..LedgerBatch::default() }).await.unwrap().into_iter().next() {
+        match store.write(LedgerBatch { claims, ..LedgerBatch::default() }).await.unwrap().into_iter().next()
+        {
             Some(Claimed::Granted(token)) => return token,
             _ => at += TimeDelta::seconds(1),
         }
@@ -190,17 +192,22 @@ async fn settled(site: &Site) {
 #[test]
 fn whatever_happens_no_client_is_there_twice_and_both_sides_end_up_equal() {
     let seeds = Seeds::wanted("CADENCED_STEP_SEED", "CADENCED_STEP_SEEDS", BUDGET);
-    play_all::<World>(&seeds, "CADENCED_STEP_SEED");
+    play_all("seeds of steps", &seeds, "CADENCED_STEP_SEED", async |tally| World(tally.clone()));
 }
 
 #[tokio::test]
 async fn a_killed_daemon_creates_no_client_twice() {
     let site = office(8).await;
     let mut passes = 1;
-    for moment in ["push-after-doubt", "push-after-answer", "push-after-settle"].into_iter().cycle().take(12) {
+    for moment in ["push-after-doubt", "push-after-answer", "push-after-settle"].into_iter().cycle().take(12)
+    {
         passes += 2;
         let mut daemon = Daemon::start(&site).await;
-        site.sql(&format!("update cadenced_clients set name = 'Name {passes}' where code = 'K/{}'", passes % 8 + 1)).await;
+        site.sql(&format!(
+            "update cadenced_clients set name = 'Name {passes}' where code = 'K/{}'",
+            passes % 8 + 1
+        ))
+        .await;
         daemon.stand_still_at(&format!("{moment}:{}", passes % 5 + 1));
         for job in [ADD, UPDATE] {
             drop(site.control().await.trigger(job, Again::No, Wait::No).await);
@@ -222,13 +229,20 @@ async fn a_client_whose_answer_was_lost_is_found_and_not_sent_again() {
     let site = office(3).await;
     site.one.wire.fail_next(1, "/clients", Fault::status(404));
     let ended = site.once(ADD).await;
-    assert_eq!((ended.outcome, site.one.records().clients.len()), (Outcome::Failed, 0), "without the list nobody is created");
+    assert_eq!(
+        (ended.outcome, site.one.records().clients.len()),
+        (Outcome::Failed, 0),
+        "without the list nobody is created"
+    );
     site.one.wire.heal();
     goes_well(&site, ADD).await;
     equal(&site).await;
     let posts = |site: &Site| {
         let requests = site.one.wire.requests();
-        requests.iter().filter(|request| request.method == "POST" && request.path.ends_with("/clients")).count()
+        requests
+            .iter()
+            .filter(|request| request.method == "POST" && request.path.ends_with("/clients"))
+            .count()
     };
     site.sql("insert into cadenced_clients (code, name, address_name, street, zip, city, country, admin_email, admin_name) \
               values ('new', 'New', 'A', 'B', 'C', 'D', 'PL', 'a@example.org', 'E')").await;

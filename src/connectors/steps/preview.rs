@@ -1,9 +1,9 @@
 //! What a run of a chain would do, without doing it. What depends on an id that the platform has yet to give can't be
 //! shown: such a row counts as waiting from there on.
 
+use super::super::Connectors;
 use super::super::preview::{Preview, PreviewCounts, Tried};
 use super::super::push::Sifted;
-use super::super::Connectors;
 use super::{Asked, Chain, Row, Stage};
 use crate::job::Job;
 use crate::rest::Client;

@@ -59,6 +59,7 @@ pub enum Reader {
 pub fn walk_rules(pull: &Pull) -> WalkRules {
     let (first, steps) = match &pull.pages {
         Pages::Numbered { first, .. } => (Position::Number(*first), Steps::Counted),
+        Pages::Offsets { first, .. } => (Position::Number(*first), Steps::Rows),
         Pages::Single => (Position::Number(1), Steps::Counted),
         Pages::Told(told) => (told.first.map_or(Position::Token(None), Position::Number), Steps::Told),
     };
@@ -247,7 +248,9 @@ impl PullSource {
     /// What a position is, in an operator's words.
     fn pages_go_by(&self) -> &'static str {
         match &self.pull.pages {
-            Pages::Told(Told { kind: NextKind::Value, first: Some(_), .. }) => "offset",
+            Pages::Told(Told { kind: NextKind::Value, first: Some(_), .. }) | Pages::Offsets { .. } => {
+                "offset"
+            }
             _ => "page",
         }
     }

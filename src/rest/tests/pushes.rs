@@ -31,7 +31,9 @@ pub(super) fn push(batch_records: usize) -> job::Push {
         creates: false,
         parent: None,
         words: job::push::Words::default(),
+        unless_taken: None,
         stop_when: None,
+        upload: None,
     }
 }
 

@@ -9,6 +9,7 @@ mod factory;
 mod formats;
 mod housekeeping;
 mod import;
+mod init;
 mod kills;
 mod layers;
 mod limits;

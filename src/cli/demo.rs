@@ -1,6 +1,7 @@
 //! `cadenced demo`: simulated platforms, a sample ERP and the daemon with the shipped schedules, all in this process and
 //! on loopback. It says in a few lines what is going on, and one line for every run.
 
+use super::kits::KITS;
 use super::launch::start_logging;
 use super::output::{Exit, Stop, counted, say};
 use super::runtime;
@@ -21,11 +22,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// The schedules as they are shipped.
-const SHIPPED: [(&str, &str); 2] = [
-    ("one.toml", include_str!("../../schedules/one.toml")),
-    ("b2market.toml", include_str!("../../schedules/b2market.toml")),
-];
+/// The platforms of the demo.
+const SHIPPED: [&str; 2] = ["one", "b2market"];
 /// What a site would change of them; here, the pace.
 const SITE: &str = r#"# A site's own file changes single keys of shipped jobs. The demo only makes them faster.
 [job.one-stocks]
@@ -181,8 +179,8 @@ fn fresh(dir: &Path) -> io::Result<()> {
     }
     fs::create_dir_all(dir.join("schedules"))?;
     fs::create_dir_all(dir.join("site"))?;
-    for (name, text) in SHIPPED {
-        fs::write(dir.join("schedules").join(name), text)?;
+    for kit in KITS.iter().filter(|kit| SHIPPED.contains(&kit.name)) {
+        fs::write(dir.join(format!("schedules/{}.toml", kit.name)), kit.schedule)?;
     }
     fs::write(dir.join("site/demo.toml"), SITE)
 }

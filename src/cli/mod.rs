@@ -10,7 +10,9 @@ mod control;
 mod demo;
 mod dry_run;
 mod import;
+mod init;
 mod keep;
+mod kits;
 mod launch;
 mod next;
 mod output;
@@ -68,6 +70,7 @@ fn perform(cli: Cli, out: &mut impl Write) -> Result<Exit, Stop> {
     match cli.command {
         Command::Run => launch::run(&place),
         Command::Demo => demo::demo(),
+        Command::Init(args) => init::init(&args, out),
         Command::Sandbox(args) => sandbox::sandbox(&args, out),
         Command::Once(args) => launch::once(&place, &args, out),
         Command::Try(args) => launch::try_job(&place, &args, out),
@@ -102,6 +105,7 @@ async fn perform_talking(command: Command, place: &Place, out: &mut impl Write) 
         Command::State(command) => keep::state(&place.state()?, command, out).await,
         Command::Run
         | Command::Demo
+        | Command::Init(_)
         | Command::Sandbox(_)
         | Command::Once(_)
         | Command::Try(_)

@@ -61,8 +61,10 @@ fn push(upload: Upload) -> Push {
         results: Vec::new(),
         verify: None,
         save: Vec::new(),
+        creates: false,
         parent: None,
         words: Words::default(),
+        unless_taken: None,
         stop_when: None,
         upload: Some(Box::new(upload)),
     }
@@ -297,6 +299,7 @@ async fn a_completion_that_was_asked_for_before_is_looked_at_where_that_is_possi
         rows: FieldPath::default(),
         found_when: vec![FieldPath::new("number").unwrap()],
         read_back: ReadBack::Off,
+        first: false,
     };
     for (is_there, begins) in [(true, 0), (false, 1)] {
         let server = Server::start(move |seen, _| match (seen.uri.path(), is_there) {

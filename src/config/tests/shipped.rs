@@ -123,6 +123,40 @@ fn the_stock_push_keeps_the_order_it_was_written_in() {
     assert_eq!(pull.changed().unwrap().start, crate::job::Cursor(915_148_800_000));
 }
 
+/// ONe contract §6: segments and clients, prices, stocks, feeds, contents, their files, statuses, offline orders.
+#[test]
+fn a_first_import_has_the_platforms_order() {
+    let loaded = shipped().loaded();
+    let mut places: Vec<_> =
+        loaded.imports.iter().filter(|(name, _)| name.as_str().starts_with("one-")).collect();
+    places.sort_by_key(|(_, place)| **place);
+    let order = [
+        "client-add",
+        "client-update",
+        "client-ids",
+        "b2b-prices",
+        "price-list-clients",
+        "unused-price-lists",
+        "retail-prices",
+        "stocks",
+        "client-pull",
+        "client-pull-full",
+        "orders",
+        "invoices",
+        "goods-issued-notes",
+        "invoice-files",
+        "goods-issued-note-files",
+        "invoice-statuses",
+        "order-status",
+        "offline-orders",
+    ];
+    let names: Vec<&str> = places.iter().map(|(name, _)| name.as_str().trim_start_matches("one-")).collect();
+    assert_eq!(names, order);
+    let initial = |job: &&crate::job::Job| matches!(job.trigger, Trigger::Initial(_));
+    let first: Vec<&str> = loaded.jobs.values().filter(initial).map(|job| job.name.as_str()).collect();
+    assert_eq!(first, ["one-warehouses"], "initial jobs come before all");
+}
+
 #[test]
 fn clients_are_chains_of_steps() {
     let loaded = shipped().loaded();

@@ -8,6 +8,7 @@ mod dry_run;
 mod factory;
 mod formats;
 mod housekeeping;
+mod import;
 mod init;
 mod kills;
 mod layers;

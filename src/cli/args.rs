@@ -46,6 +46,8 @@ pub(super) enum Command {
     Try(Try),
     /// Read a stretch of the past again, beside the running daemon or without one; cut off, it goes on where it was
     Backfill(Backfill),
+    /// The first run of every job, what others need before them, beside the running daemon or without one; cut off, it goes on where it was
+    Import(Import),
     /// How every job is doing
     Status(Shown),
     /// The newest runs
@@ -232,6 +234,16 @@ pub(super) struct Backfill {
     #[arg(long, value_name = "TIME")]
     pub(super) until: String,
     /// How the result is written
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    /// Only jobs over this connection
+    #[arg(long, value_name = "CONNECTION")]
+    pub(super) connection: Option<String>,
+    /// How the results are written
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
 }

@@ -9,6 +9,7 @@ mod check;
 mod control;
 mod demo;
 mod dry_run;
+mod import;
 mod init;
 mod keep;
 mod kits;
@@ -73,6 +74,7 @@ fn perform(cli: Cli, out: &mut impl Write) -> Result<Exit, Stop> {
         Command::Sandbox(args) => sandbox::sandbox(&args, out),
         Command::Once(args) => launch::once(&place, &args, out),
         Command::Try(args) => launch::try_job(&place, &args, out),
+        Command::Import(args) => import::import(&place, &args, out),
         Command::Backfill(args) => backfill::backfill(&place, &args, out),
         Command::Check(args) => check::check(&place, &args, SystemClock.now(), out),
         Command::FilterRows => {
@@ -108,6 +110,7 @@ async fn perform_talking(command: Command, place: &Place, out: &mut impl Write) 
         | Command::Once(_)
         | Command::Try(_)
         | Command::Backfill(_)
+        | Command::Import(_)
         | Command::Check(_)
         | Command::Next(_)
         | Command::FilterRows

@@ -1,7 +1,7 @@
 //! `[job.NAME]`: the limits of a job, its trigger and its two ends, and what jobs say about each other.
 
 use super::diagnostic::{OriginKind, did_you_mean};
-use super::document::Node;
+use super::document::{Node, Value};
 use super::ends::{self, Connections};
 use super::reader::Table;
 use super::units::{self, Wrong};
@@ -29,7 +29,9 @@ pub(super) fn read(all: &Table<'_>, zone: Tz, connections: &Connections<'_>, loa
             continue;
         }
         let estimate = estimate(&table);
+        let import = table.get("import", import);
         if let Some(job) = job(&table, name.clone(), zone, connections, &names) {
+            loaded.imports.extend(import.map(|import| (name.clone(), import)));
             loaded.estimates.extend(estimate.map(|estimate| (name.clone(), estimate)));
             loaded.jobs.insert(name, job);
         }
@@ -108,6 +110,15 @@ fn policy(table: &Table<'_>) -> Policy {
         }),
         timeout: table.get("timeout", units::some_time).unwrap_or(default.timeout),
         lock: table.get("lock", units::words),
+    }
+}
+
+/// The place in a first import, or `false`.
+fn import(node: &Node) -> Result<Option<u64>, Wrong> {
+    match node.value {
+        Value::Bool(false) => Ok(None),
+        Value::Bool(true) => Err(Wrong::new("expected a number, smaller ones first, or false")),
+        _ => units::whole(node, 0, 1_000_000).map(Some),
     }
 }
 

@@ -72,6 +72,8 @@ pub struct Loaded {
     pub jobs: BTreeMap<JobName, Job>,
     /// What a run of a job costs, where the configuration says it; for `plan`.
     pub estimates: BTreeMap<JobName, Estimate>,
+    /// Where jobs stand in a first import, where the configuration says it; nothing: they are no part of it.
+    pub imports: BTreeMap<JobName, Option<u64>>,
     /// The files read, in the order of their layers.
     pub files: Vec<PathBuf>,
     /// What is allowed but probably not meant.
@@ -128,6 +130,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
         connections: BTreeMap::new(),
         jobs: BTreeMap::new(),
         estimates: BTreeMap::new(),
+        imports: BTreeMap::new(),
         files: merged.files,
         warnings: Vec::new(),
         origins: BTreeMap::new(),

@@ -125,6 +125,11 @@ impl DaemonControl {
         set.jobs.get(name).cloned().ok_or_else(|| unknown(name, &set))
     }
 
+    /// Under whose name the rejects of a job are kept.
+    fn keeper(&self, name: JobName) -> JobName {
+        self.reloader.set().jobs.get(&name).map_or(name, |job| job.keeper().clone())
+    }
+
     async fn conditions(&self) -> Answer<Vec<(Job, JobHealth, Extra)>> {
         let set = self.reloader.set();
         let view = self.scheduler.view().await.unwrap_or_default();
@@ -558,7 +563,7 @@ impl Control for DaemonControl {
     ) -> BoxFuture<'_, Answer<Vec<RejectRow>>> {
         Box::pin(async move {
             let jobs = match job {
-                Some(job) => vec![job],
+                Some(job) => vec![self.keeper(job)],
                 None => self.reloader.set().jobs.keys().cloned().collect(),
             };
             let mut rows = Vec::new();
@@ -577,6 +582,7 @@ impl Control for DaemonControl {
 
     fn reject(&self, job: JobName, key: String) -> BoxFuture<'_, Answer<RejectRow>> {
         Box::pin(async move {
+            let job = self.keeper(job);
             let reject = self.store.reject(&job, ENTITY, &key).await.map_err(internal)?;
             let missing =
                 || Refusal::NotFound { message: format!("{job} has no reject with the key `{key}`") };
@@ -585,13 +591,13 @@ impl Control for DaemonControl {
     }
 
     fn drop_rejects(&self, job: JobName, wanted: Wanted) -> BoxFuture<'_, Answer<u64>> {
-        Box::pin(async move { drop_rejects(&self.store, &job, &wanted).await.map_err(internal) })
+        Box::pin(async move { drop_rejects(&self.store, &self.keeper(job), &wanted).await.map_err(internal) })
     }
 
     fn retry_rejects(&self, job: JobName, wanted: Wanted) -> BoxFuture<'_, Answer<u64>> {
         Box::pin(async move {
             let job = self.job(&job)?;
-            retry_rejects(&self.store, &job.name, &job.work, &wanted).await.map_err(internal)
+            retry_rejects(&self.store, job.keeper(), &job.work, &wanted).await.map_err(internal)
         })
     }
 

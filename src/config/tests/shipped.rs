@@ -33,19 +33,43 @@ fn the_shipped_schedules_name_every_row_of_their_platforms() {
         })
         .collect();
     insta::assert_snapshot!(rows.join("\n"), @r"
-    b2market-companies: `10 25 * * * *` in Europe/Madrid, usually 60m apart, live
-    b2market-line-statuses: `5 25 * * * *` in Europe/Madrid, usually 60m apart, live
+    b2market-companies: `10 25 * * * *` in Europe/Madrid, usually 1h apart, live
+    b2market-line-statuses: `5 25 * * * *` in Europe/Madrid, usually 1h apart, live
     b2market-order-create: `45 */10 * * * *` in Europe/Madrid, usually 10m apart, live
-    b2market-order-statuses: `0 25 * * * *` in Europe/Madrid, usually 60m apart, live
+    b2market-order-statuses: `0 25 * * * *` in Europe/Madrid, usually 1h apart, live
     b2market-order-sweep: `0 40 2 * * *` in Europe/Madrid, usually 24h apart, live
     b2market-orders: `15 */5 * * * *` in Europe/Madrid, usually 5m apart, live
-    b2market-partners: `15 25 * * * *` in Europe/Madrid, usually 60m apart, live
+    b2market-partners: `15 25 * * * *` in Europe/Madrid, usually 1h apart, live
+    cortecloud-component-codes: `0 10 1 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    cortecloud-component-prices: `0 15 1 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    cortecloud-component-stocks: `0 */10 * * * *` in America/Sao_Paulo, usually 10m apart, disabled
+    cortecloud-components: `0 40 0 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    cortecloud-links: `30 * * * * *` in America/Sao_Paulo, usually 1m apart, live
+    cortecloud-panel-codes: `0 10 1 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    cortecloud-panel-prices: `0 15 1 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    cortecloud-panel-stocks: `0 */10 * * * *` in America/Sao_Paulo, usually 10m apart, disabled
+    cortecloud-panels: `0 40 0 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    cortecloud-services: `0 */5 * * * *` in America/Sao_Paulo, usually 5m apart, live
+    cortecloud-tape-codes: `0 10 1 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    cortecloud-tape-prices: `0 15 1 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    cortecloud-tape-stocks: `0 */10 * * * *` in America/Sao_Paulo, usually 10m apart, disabled
+    cortecloud-tapes: `0 40 0 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    eryxon-cell-ids: after eryxon-cells, disabled
+    eryxon-cells: `0 0 * * * *` in UTC, usually 1h apart, live
+    eryxon-job-ids: after eryxon-jobs, disabled
+    eryxon-jobs: after eryxon-cells, live
+    eryxon-operations: after eryxon-parts, live
+    eryxon-operations-by-id: after eryxon-part-ids, disabled
+    eryxon-part-ids: after eryxon-parts-by-id, disabled
+    eryxon-parts: after eryxon-jobs, live
+    eryxon-parts-by-id: after eryxon-job-ids, disabled
+    eryxon-resources: after eryxon-cells, live
     one-b2b-prices: `0 15 0 * * *` in Europe/Warsaw, usually 24h apart, live
-    one-client-add: `0 */10 * * * *` in Europe/Warsaw, usually 10m apart
+    one-client-add: `0 */10 * * * *` in Europe/Warsaw, usually 10m apart, live
     one-client-ids: `20 */2 * * * *` in Europe/Warsaw, usually 2m apart, live
     one-client-pull: `0 */2 * * * *` in Europe/Warsaw, usually 2m apart, live
     one-client-pull-full: `0 */30 * * * *` in Europe/Warsaw, usually 30m apart, disabled
-    one-client-update: `50 */10 * * * *` in Europe/Warsaw, usually 10m apart
+    one-client-update: `50 */10 * * * *` in Europe/Warsaw, usually 10m apart, live
     one-goods-issued-note-files: after one-goods-issued-notes, live
     one-goods-issued-notes: `0 */30 * * * *` in Europe/Warsaw, usually 30m apart, between 08:00-20:00, live
     one-invoice-files: after one-invoices, live

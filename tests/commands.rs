@@ -45,8 +45,9 @@ async fn check_lists_every_shipped_job_with_its_next_three_slots() {
     }
     for line in table.lines().skip(1) {
         let name = line.split_whitespace().next().unwrap();
-        let slots =
-            [" CET", " CEST", " UTC", " -03"].iter().map(|zone| line.matches(zone).count()).sum::<usize>();
+        // Two spaces end a cell: a zone that is named in words is no slot.
+        let zones = [" CET  ", " CEST  ", " UTC  ", " -03  "];
+        let slots: usize = zones.iter().map(|zone| line.matches(zone).count()).sum();
         let has_timetable = shipped.remove(name).unwrap_or_else(|| panic!("{line}"));
         assert_eq!(slots, if has_timetable { 3 } else { 0 }, "{line}");
     }

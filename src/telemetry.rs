@@ -39,6 +39,11 @@ pub const REQUEST_DURATION: &str = "cadenced_request_duration_seconds";
 pub const QUOTA_WAIT: &str = "cadenced_quota_wait_seconds_total";
 /// Counter: requests that were tried again, by `connection`.
 pub const RETRIES: &str = "cadenced_retries_total";
+/// Counter: files that records carried, by `connection` and `outcome`: `completed`, `resumed` (after an interruption), `known`
+/// (the platform has it already), `refused`, `later`.
+pub const UPLOADS: &str = "cadenced_uploads_total";
+/// Counter: bytes of the files whose upload was completed, by `connection`.
+pub const UPLOADED: &str = "cadenced_uploaded_bytes_total";
 /// Gauge: requests that a quota lets through now, by `connection` and `quota`.
 pub const QUOTA_LEFT: &str = "cadenced_quota_left";
 /// Gauge: until when nothing is sent for a quota or the platform's own wish, by `connection`; 0 while there is no such wait.
@@ -112,6 +117,8 @@ fn describe() {
     describe_histogram!(REQUEST_DURATION, Unit::Seconds, "How long HTTP requests took.");
     describe_counter!(QUOTA_WAIT, Unit::Seconds, "Time spent waiting for a quota, by connection.");
     describe_counter!(RETRIES, Unit::Count, "HTTP requests that were tried again.");
+    describe_counter!(UPLOADS, Unit::Count, "Files that records carried, by what became of them.");
+    describe_counter!(UPLOADED, Unit::Bytes, "Bytes of the files whose upload was completed.");
     describe_gauge!(QUOTA_LEFT, Unit::Count, "Requests that a quota lets through now.");
     describe_gauge!(WAITS_UNTIL, Unit::Seconds, "Until when nothing is sent, 0 without such a wait.");
     describe_counter!(CALLS, Unit::Count, "Calls of platforms answered, by caller and status.");
@@ -182,7 +189,7 @@ mod tests {
     #[test]
     fn every_metric_has_its_help_and_counters_alone_end_in_total() {
         let handle = metrics();
-        for name in [RUNS, RECORDS, SLOTS, REQUESTS, RETRIES, CLOCK_STEPS] {
+        for name in [RUNS, RECORDS, SLOTS, REQUESTS, RETRIES, UPLOADS, UPLOADED, CLOCK_STEPS] {
             counter!(name, "job" => "names").increment(1);
         }
         for name in [RUN_DURATION, SLOT_LATENESS, REQUEST_DURATION] {
@@ -209,7 +216,7 @@ mod tests {
         let text = handle.render();
         let types: Vec<(&str, &str)> =
             text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')).collect();
-        assert!(types.len() >= 23, "{text}");
+        assert!(types.len() >= 25, "{text}");
         for (name, kind) in types {
             assert!(text.contains(&format!("# HELP {name} ")), "{name} has no help");
             assert_eq!(name.ends_with("_total"), kind == "counter", "{name} is a {kind}");

@@ -5,6 +5,7 @@
 
 mod ledger;
 mod transfers;
+mod uploads;
 
 /// Kills at each moment.
 fn kills_at_each() -> usize {

@@ -7,14 +7,15 @@
 //!
 //! The same for pushes (`pushes`), with the platform's state to end up equal to the ERP's.
 //!
-//! `CADENCED_SEEDS=10000` plays so many seeds instead of as many as fit into [`BUDGET`]; `CADENCED_SEED=17` plays that
-//! one again. Those of pushes are `CADENCED_PUSH_SEEDS` and `CADENCED_PUSH_SEED`.
+//! `CADENCED_SEEDS=10000` plays so many seeds on each database instead of as many as fit into [`BUDGET`];
+//! `CADENCED_SEED=17` plays that one again. Those of pushes are `CADENCED_PUSH_SEEDS` and `CADENCED_PUSH_SEED`.
 
 mod mortal;
 mod noise;
 mod pushes;
-mod world;
+pub(crate) mod world;
 
+use cadenced::connection::Dialect;
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,8 +24,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use world::World;
 
-/// As long as seeds are played where nobody says how many.
+/// As long as seeds are played where nobody says how many: on SQLite, and on each of the servers.
 const BUDGET: Duration = Duration::from_secs(40);
+const SERVER_BUDGET: Duration = Duration::from_secs(15);
 /// The same for pushes.
 const PUSH_BUDGET: Duration = Duration::from_secs(20);
 
@@ -36,10 +38,10 @@ const TOLD: u64 = 1_000;
 
 /// How often each fault was played.
 #[derive(Clone, Default)]
-struct Tally(Arc<Mutex<BTreeMap<&'static str, u64>>>);
+pub(crate) struct Tally(Arc<Mutex<BTreeMap<&'static str, u64>>>);
 
 impl Tally {
-    fn count(&self, what: &'static str) {
+    pub(crate) fn count(&self, what: &'static str) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(what).or_default() += 1;
     }
 
@@ -50,7 +52,7 @@ impl Tally {
 }
 
 /// The seeds to play: handed out one by one until they, or the time, are used up.
-struct Seeds {
+pub(crate) struct Seeds {
     next: AtomicU64,
     end: u64,
     until: Option<Instant>,
@@ -58,7 +60,7 @@ struct Seeds {
 }
 
 impl Seeds {
-    fn wanted(one: &str, all: &str, budget: Duration) -> Self {
+    pub(crate) fn wanted(one: &str, all: &str, budget: Duration) -> Self {
         let number = |name| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
         let (next, end, until) = match (number(one), number(all)) {
             (Some(one), _) => (one, one + 1, None),
@@ -78,16 +80,11 @@ impl Seeds {
 }
 
 /// A world in which one seed after the other is played.
-trait Play: Sized {
-    async fn create(tally: &Tally) -> Self;
+pub(crate) trait Play: Sized {
     async fn play(&mut self, seed: u64) -> Result<(), String>;
 }
 
 impl Play for World {
-    async fn create(tally: &Tally) -> Self {
-        Self::new(tally).await
-    }
-
     async fn play(&mut self, seed: u64) -> Result<(), String> {
         Self::play(self, seed).await
     }
@@ -102,16 +99,38 @@ async fn patience() {
 
 #[test]
 fn whatever_happens_the_erp_ends_up_equal_to_the_platform() {
-    play_all::<World>(&Seeds::wanted("CADENCED_SEED", "CADENCED_SEEDS", BUDGET), "CADENCED_SEED");
+    pulls(Dialect::Sqlite, BUDGET);
+}
+
+#[test]
+fn whatever_happens_the_erp_on_postgresql_ends_up_equal_to_the_platform() {
+    pulls(Dialect::Postgres, SERVER_BUDGET);
+}
+
+#[test]
+fn whatever_happens_the_erp_on_mariadb_ends_up_equal_to_the_platform() {
+    pulls(Dialect::Mysql, SERVER_BUDGET);
+}
+
+fn pulls(dialect: Dialect, budget: Duration) {
+    let seeds = Seeds::wanted("CADENCED_SEED", "CADENCED_SEEDS", budget);
+    play_all(&format!("seeds of pulls into {dialect:?}"), &seeds, "CADENCED_SEED", async |tally| {
+        World::new(dialect, tally).await
+    });
 }
 
 #[test]
 fn whatever_happens_the_platform_ends_up_equal_to_the_erp_and_nothing_exists_twice() {
     let seeds = Seeds::wanted("CADENCED_PUSH_SEED", "CADENCED_PUSH_SEEDS", PUSH_BUDGET);
-    play_all::<pushes::World>(&seeds, "CADENCED_PUSH_SEED");
+    play_all("seeds of pushes", &seeds, "CADENCED_PUSH_SEED", async |tally| pushes::World::new(tally).await);
 }
 
-fn play_all<W: Play>(seeds: &Seeds, variable: &str) {
+pub(crate) fn play_all<W: Play>(
+    what: &str,
+    seeds: &Seeds,
+    variable: &str,
+    create: impl AsyncFn(&Tally) -> W + Sync,
+) {
     let started = Instant::now();
     let (tally, failed) = (Tally::default(), Mutex::new(Vec::new()));
     let played = AtomicU64::new(0);
@@ -119,7 +138,7 @@ fn play_all<W: Play>(seeds: &Seeds, variable: &str) {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-                let mut world = runtime.block_on(W::create(&tally));
+                let mut world = runtime.block_on(create(&tally));
                 while let Some(seed) = seeds.take() {
                     let play = AssertUnwindSafe(|| {
                         let limited = async {
@@ -143,7 +162,7 @@ fn play_all<W: Play>(seeds: &Seeds, variable: &str) {
                     }
                     let played = played.fetch_add(1, Ordering::Relaxed) + 1;
                     if played.is_multiple_of(TOLD) {
-                        let _ = writeln!(std::io::stderr(), "seeds: {played} played so far");
+                        let _ = writeln!(std::io::stderr(), "{what}: {played} played so far");
                     }
                 }
             });
@@ -153,7 +172,7 @@ fn play_all<W: Play>(seeds: &Seeds, variable: &str) {
     // Past the test harness, which would keep it for itself.
     let _ = writeln!(
         std::io::stderr(),
-        "seeds: {played} played in {:.1} s: {}",
+        "{what}: {played} played in {:.1} s: {}",
         started.elapsed().as_secs_f64(),
         tally.said()
     );

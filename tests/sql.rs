@@ -33,14 +33,44 @@ const STOCKS: &str = "one-stocks";
 async fn site(dialect: Dialect) -> (Site, Erp) {
     let site = Site::quiet().await;
     let erp = Erp::new(dialect).await;
-    erp.run(match dialect {
-        Dialect::Sqlite => include_str!("../packaging/erp/sqlite.sql"),
-        Dialect::Postgres => include_str!("../packaging/erp/postgresql.sql"),
-        Dialect::Mysql => include_str!("../packaging/erp/mariadb.sql"),
-    })
+    // What an integrator does: a view over a table of the ERP's own, and the shipped interface for all else.
+    let quantity = match dialect {
+        Dialect::Sqlite => ("text", "quantity"),
+        Dialect::Postgres => ("numeric(14, 3)", "trim_scale(quantity)"),
+        Dialect::Mysql => {
+            ("decimal(14, 3)", "trim(trailing '.' from trim(trailing '0' from cast(quantity as char)))")
+        }
+    };
+    erp.run(&format!(
+        "create table stock_levels (
+             warehouse varchar(40), sku varchar(100), quantity {} not null, primary key (warehouse, sku));
+         create view cadenced_stocks as select sku, warehouse, {} as quantity from stock_levels",
+        quantity.0, quantity.1
+    ))
     .await;
+    for sql in interface(dialect) {
+        erp.run(sql).await;
+    }
     schedule(&site, &erp, "");
     (site, erp)
+}
+
+/// The ERP interface of ONe and of B2Market as it is shipped.
+pub(crate) fn interface(dialect: Dialect) -> [&'static str; 2] {
+    match dialect {
+        Dialect::Sqlite => [
+            include_str!("../packaging/erp/sqlite/one.sql"),
+            include_str!("../packaging/erp/sqlite/b2market.sql"),
+        ],
+        Dialect::Postgres => [
+            include_str!("../packaging/erp/postgresql/one.sql"),
+            include_str!("../packaging/erp/postgresql/b2market.sql"),
+        ],
+        Dialect::Mysql => [
+            include_str!("../packaging/erp/mariadb/one.sql"),
+            include_str!("../packaging/erp/mariadb/b2market.sql"),
+        ],
+    }
 }
 
 /// The site's own schedule: nothing comes due by itself, and the ERP is `erp`.

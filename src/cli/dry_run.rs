@@ -24,8 +24,11 @@ pub(super) fn print_tried(preview: &Preview, format: Format, out: &mut impl Writ
         Format::Text => {
             let tried = counted(preview.tried.len() as u64, "row");
             writeln!(out, "{}: {tried} tried, {rejected} rejected or left out", preview.job)?;
-            for (number, Tried { row, record, rejected, request }) in (1..).zip(&preview.tried) {
+            for (number, Tried { step, row, record, rejected, request }) in (1..).zip(&preview.tried) {
                 writeln!(out, "\nrow {number}    {}", Value::Object(row.clone()))?;
+                if let Some(step) = step {
+                    writeln!(out, "  step    {step}")?;
+                }
                 if let Some(record) = record {
                     writeln!(out, "  record  {record}")?;
                 }

@@ -11,10 +11,12 @@ use crate::job::{FieldMap, OnGone, Read, Shaping, Target, Write};
 use crate::words::ConnectionName;
 use serde_json::Number;
 
-/// The `[connection]` tables, for the jobs that name them.
+/// The `[connection]` and `[job]` tables, for the jobs that name them.
 pub(super) struct Connections<'a> {
     /// The table of all.
     pub(super) tables: Option<&'a Node>,
+    /// The tables of all jobs, for what they say about each other.
+    pub(super) jobs: Option<&'a Node>,
     /// Not every file could be read: what is missing may be there.
     pub(super) incomplete: bool,
 }

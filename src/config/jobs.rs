@@ -1,11 +1,11 @@
 //! `[job.NAME]`: the limits of a job, its trigger and its two ends, and what jobs say about each other.
 
 use super::diagnostic::{OriginKind, did_you_mean};
-use super::document::Node;
+use super::document::{Node, Value};
 use super::ends::{self, Connections};
 use super::reader::Table;
 use super::units::{self, Wrong};
-use super::{Loaded, map, pull, push, receive, trigger};
+use super::{Loaded, map, pull, push, receive, steps, trigger, upload};
 use crate::job::pull::Echo;
 use crate::job::{Estimate, Job, Trigger, Work};
 use crate::schedule::{CatchUp, Overlap, Policy, Rerun};
@@ -28,16 +28,17 @@ pub(super) fn read(all: &Table<'_>, zone: Tz, connections: &Connections<'_>, loa
             all.error(Some(text), &node.key_at, Wrong::new(problem).help(help));
             continue;
         }
-        let steps = table.list("steps", units::words);
         let estimate = estimate(&table);
+        let import = table.get("import", import);
         if let Some(job) = job(&table, name.clone(), zone, connections, &names) {
-            loaded.steps.extend(steps.filter(|steps| !steps.is_empty()).map(|steps| (name.clone(), steps)));
+            loaded.imports.extend(import.map(|import| (name.clone(), import)));
             loaded.estimates.extend(estimate.map(|estimate| (name.clone(), estimate)));
             loaded.jobs.insert(name, job);
         }
     }
     parents(all, connections.incomplete);
     echoes(all, loaded);
+    steps::continued(all, connections.incomplete, loaded);
 }
 
 /// Lets pulls know what the pushes send whose echoes they drop.
@@ -112,6 +113,15 @@ fn policy(table: &Table<'_>) -> Policy {
     }
 }
 
+/// The place in a first import, or `false`.
+fn import(node: &Node) -> Result<Option<u64>, Wrong> {
+    match node.value {
+        Value::Bool(false) => Ok(None),
+        Value::Bool(true) => Err(Wrong::new("expected a number, smaller ones first, or false")),
+        _ => units::whole(node, 0, 1_000_000).map(Some),
+    }
+}
+
 /// What a run costs, as long as none was measured.
 fn estimate(table: &Table<'_>) -> Option<Estimate> {
     let estimate = table.table("estimate")?;
@@ -137,29 +147,46 @@ fn timeout_fits(table: &Table<'_>, trigger: &Trigger, policy: &Policy) {
 
 /// The two ends; nothing if any of them is wrong.
 fn work(table: &Table<'_>, zone: Tz, connections: &Connections<'_>, names: &[&str]) -> Option<Work> {
+    if table.node.get("step").is_some() {
+        return steps::read(table, connections, names);
+    }
+    // A chain that is still to be described is a complete schedule.
+    for key in ["steps", "to", "continues"] {
+        table.take(key);
+    }
     let shaping = map::shaping(table, connections, names);
-    let [pull, write, read, push, receive] =
-        ["pull", "write", "read", "push", "receive"].map(|key| table.table(key));
+    let [pull, write, read, push, upload, receive] =
+        ["pull", "write", "read", "push", "upload", "receive"].map(|key| table.table(key));
     let has = |key: &str| table.node.get(key).is_some();
 
     let pull_end = pull.as_ref().map(|pull| pull::read(pull, zone, connections));
     let write_end = write.as_ref().map(|write| ends::write(write, connections, shaping.clone()));
     let read_end = read.as_ref().map(|read| ends::read(read, connections));
     let key = read_end.as_ref().and_then(Option::as_ref).map(|read| read.key.as_slice());
-    let push_end = push.as_ref().map(|push| push::read(push, connections, key, shaping, names));
+    let push_end = match (&push, &upload) {
+        (Some(push), _) => Some(push::read(push, connections, key, shaping, names)),
+        (None, Some(upload)) => Some(upload::read(upload, connections, shaping, names)),
+        (None, None) => None,
+    };
+    if let (Some(_), Some(upload)) = (&push, &upload) {
+        let wrong = Wrong::new("stands beside `push`: a job sends its records one way")
+            .help(Some("make it two jobs, the one with the files `after` the other".to_owned()));
+        table.error(Some("upload"), &upload.node.key_at, wrong);
+        return None;
+    }
 
     let receive_end = receive.as_ref().map(|receive| {
         let write = write_end.as_ref().and_then(Option::as_ref);
         receive::read(receive, table, write)
     });
 
-    if has("receive") && (has("pull") || has("read") || has("push")) {
+    if has("receive") && (has("pull") || has("read") || has("push") || has("upload")) {
         let wrong = Wrong::new("is called, and calls too; make it two jobs")
             .help(Some("a job that a platform calls has `receive` and `write`, and no other end".to_owned()));
         table.error(None, &table.node.key_at, wrong);
         return None;
     }
-    if (has("pull") || has("write")) && (has("read") || has("push")) {
+    if (has("pull") || has("write")) && (has("read") || has("push") || has("upload")) {
         let wrong = Wrong::new("moves records both ways")
             .help(Some("a job is `pull` and `write`, or `read` and `push`; make it two jobs".to_owned()));
         table.error(None, &table.node.key_at, wrong);
@@ -171,8 +198,9 @@ fn work(table: &Table<'_>, zone: Tz, connections: &Connections<'_>, names: &[&st
         ("write", if has("receive") { "receive" } else { "pull" }, "where its rows come from"),
         ("read", "push", "where its rows go"),
         ("push", "read", "where its rows come from"),
+        ("upload", "read", "where its rows come from"),
     ] {
-        if has(one) && !has(other) && !(one == "read" && has("steps")) {
+        if has(one) && !has(other) && !(one == "read" && (has("steps") || has("upload"))) {
             let wrong = Wrong::new(format!("needs `{other}` to say {side}"));
             table.error(Some(one), &table.node.get(one)?.key_at, wrong);
         }

@@ -258,6 +258,24 @@ fn settle_alternatives(layers: &mut [Layer]) {
             if job.get("push").is_some_and(|push| sets(push, METHOD_KEYS)) {
                 below.iter_mut().for_each(|below| below.root.remove(&["job", name, "push"], METHOD_KEYS));
             }
+            for (step, _) in job
+                .get("step")
+                .map(Node::entries)
+                .unwrap_or_default()
+                .iter()
+                .filter(|(_, step)| sets(step, METHOD_KEYS))
+            {
+                below
+                    .iter_mut()
+                    .for_each(|below| below.root.remove(&["job", name, "step", step], METHOD_KEYS));
+            }
+            for call in ["begin", "complete", "abort"] {
+                let call_of = |job: &Node| job.get("upload")?.get(call).map(|call| sets(call, METHOD_KEYS));
+                if call_of(job) == Some(true) {
+                    let path = ["job", name, "upload", call];
+                    below.iter_mut().for_each(|below| below.root.remove(&path, METHOD_KEYS));
+                }
+            }
         }
         for (name, connection) in table("connection") {
             if sets(connection, &["sql", "url"]) {

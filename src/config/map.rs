@@ -8,7 +8,7 @@ use super::units::{self, Wrong};
 use crate::filter;
 use crate::job::map::{
     Condition, Convert, FieldRule, Lookup, LookupSource, MomentFormat, MomentRule, Origin, Rounding, Rows,
-    RowsRule,
+    RowsRule, SavedLink,
 };
 use crate::job::{FieldMap, MapRule, Shaping, ValueType};
 use crate::words::{FieldPath, JobName};
@@ -50,11 +50,24 @@ struct Reading<'a> {
 pub(super) fn shaping(table: &Table<'_>, connections: &Connections<'_>, jobs: &[&str]) -> Shaping {
     let end = |end: &str, key: &str| table.node.get(end).and_then(|end| end.get(key));
     let home = end("read", "from").or_else(|| end("write", "to"));
+    let only = table.get("where", condition);
+    Shaping { only, ..of_step(table, home, connections, jobs) }
+}
+
+/// A condition on a row.
+pub(super) fn condition(node: &Node) -> Result<Condition, Wrong> {
+    let bad = |bad: crate::job::map::BadCondition| Wrong::new(bad.problem).at(node.column(bad.offset));
+    Condition::new(units::text(node)?).map_err(bad)
+}
+
+/// The same without the condition; `home` is the ERP that lookups ask if they don't name another.
+pub(super) fn of_step(
+    table: &Table<'_>,
+    home: Option<&Node>,
+    connections: &Connections<'_>,
+    jobs: &[&str],
+) -> Shaping {
     let reading = Reading { connections, jobs, home, lookups: RefCell::default() };
-    let only = table.get("where", |node| {
-        let bad = |bad: crate::job::map::BadCondition| Wrong::new(bad.problem).at(node.column(bad.offset));
-        Condition::new(units::text(node)?).map_err(bad)
-    });
     let filter = table.get("filter", |node| {
         let text = units::words(node)?;
         let bad = |bad: filter::BadFilter| Wrong::new(bad.problem).at(node.column(bad.offset));
@@ -62,7 +75,7 @@ pub(super) fn shaping(table: &Table<'_>, connections: &Connections<'_>, jobs: &[
         Ok(text)
     });
     let map = table.table("map").map(|table| reading.fields(&table));
-    Shaping { only, filter, map, lookups: reading.lookups.into_inner() }
+    Shaping { only: None, filter, map, lookups: reading.lookups.into_inner() }
 }
 
 /// A map that looks nothing up.
@@ -220,6 +233,17 @@ impl Reading<'_> {
             _ => table.require("from", |node| self.connections.named(node, Kind::Sql)),
         };
         let sql = table.get("sql", units::words).map(LookupSource::Sql);
+        let step = table.get("step", units::words);
+        let saved = table.get("save", |node| {
+            let name = units::words(node)?;
+            let job = table.node.get("links").and_then(|node| JobName::new(units::text(node).ok()?).ok());
+            let Some(job) = job else { return Err(Wrong::new("needs `links`, the job that saves it")) };
+            self.saves(&job, step.as_deref(), &name)?;
+            Ok(LookupSource::Saved(SavedLink { job, step: step.clone(), name }))
+        });
+        if let (Some(at), None) = (table.node.get("step"), table.node.get("save")) {
+            table.error(Some("step"), &at.at, Wrong::new("needs `save`, the name of what the step saves"));
+        }
         let links = table.get("links", |node| {
             let name = JobName::new(units::text(node)?).map_err(units::refused)?;
             if self.jobs.contains(&name.as_str()) || self.connections.incomplete {
@@ -245,8 +269,38 @@ impl Reading<'_> {
         }
         table.finish();
         let mut lookups = self.lookups.borrow_mut();
-        lookups.push(Lookup { from: from?, source: sql.or(links)?, by: by? });
+        lookups.push(Lookup {
+            from: from?,
+            source: if table.node.get("save").is_some() { saved? } else { sql.or(links)? },
+            by: by?,
+        });
         Some(lookups.len() - 1)
+    }
+}
+
+impl Reading<'_> {
+    /// Whether a job, or a step of it, saves something of this name, and keeps it itself.
+    fn saves(&self, job: &JobName, step: Option<&str>, name: &str) -> Result<(), Wrong> {
+        let Some(node) = self.connections.jobs.and_then(|jobs| jobs.get(job.as_str())) else { return Ok(()) };
+        if let Some(keeper) = node.get("continues").and_then(|keeper| units::text(keeper).ok()) {
+            let help = format!("name that job: links = \"{keeper}\"");
+            return Err(Wrong::new(format!("what `{job}` saves is kept by `{keeper}`")).help(help));
+        }
+        let (end, shown) = match step {
+            Some(step) => {
+                (node.get("step").and_then(|steps| steps.get(step)), format!("step `{step}` of `{job}`"))
+            }
+            None => (node.get("push"), format!("the push of `{job}`")),
+        };
+        let saves = end.and_then(|end| end.get("save")).map(Node::entries).unwrap_or_default();
+        if saves.iter().any(|(saved, _)| saved == name) || self.connections.incomplete {
+            return Ok(());
+        }
+        let help = did_you_mean(name, saves.iter().map(|(saved, _)| saved.as_str()));
+        let steps = node.get("step").map(Node::entries).unwrap_or_default();
+        let has_steps = step.is_none() && !steps.is_empty();
+        let help = help.or(has_steps.then(|| "the job has steps: say which, step = \"…\"".to_owned()));
+        Err(Wrong::new(format!("{shown} saves no `{name}`")).help(help))
     }
 }
 

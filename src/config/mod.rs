@@ -26,8 +26,10 @@ mod reader;
 mod receive;
 mod secret;
 mod settings;
+mod steps;
 mod trigger;
 mod units;
+mod upload;
 
 #[cfg(test)]
 mod tests;
@@ -70,10 +72,10 @@ pub struct Loaded {
     pub connections: BTreeMap<ConnectionName, Connection>,
     /// The jobs, by name.
     pub jobs: BTreeMap<JobName, Job>,
-    /// For jobs that are chains per record: the names of their steps, in order. Kept, not yet carried out.
-    pub steps: BTreeMap<JobName, Vec<String>>,
     /// What a run of a job costs, where the configuration says it; for `plan`.
     pub estimates: BTreeMap<JobName, Estimate>,
+    /// Where jobs stand in a first import, where the configuration says it; nothing: they are no part of it.
+    pub imports: BTreeMap<JobName, Option<u64>>,
     /// The files read, in the order of their layers.
     pub files: Vec<PathBuf>,
     /// What is allowed but probably not meant.
@@ -131,8 +133,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
         settings: settings::read(sources, &root),
         connections: BTreeMap::new(),
         jobs: BTreeMap::new(),
-        steps: BTreeMap::new(),
         estimates: BTreeMap::new(),
+        imports: BTreeMap::new(),
         files: merged.files,
         warnings: Vec::new(),
         origins: BTreeMap::new(),
@@ -143,7 +145,8 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
     if let Some(all) = root.table("job") {
         let incomplete = !merged.broken.is_empty();
         let callers = merged.root.get("inbound").and_then(|inbound| inbound.get("caller"));
-        let named = ends::Connections { tables: merged.root.get("connection"), incomplete };
+        let named =
+            ends::Connections { tables: merged.root.get("connection"), jobs: Some(all.node), incomplete };
         jobs::read(&all, loaded.settings.timezone, &named, &mut loaded);
         receive::check(&all, &loaded.jobs, callers);
     }

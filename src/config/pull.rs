@@ -36,7 +36,7 @@ pub(super) fn read(table: &Table<'_>, zone: Tz, connections: &Connections<'_>) -
     fillable.extend(matches!(since, Some(Some(Since::Changed(_)))).then_some("until"));
     match &pages {
         Some(Some(pages)) if pages.next.is_some() || pages.next_url.is_some() => fillable.extend(POSITIONS),
-        Some(_) => fillable.push("page"),
+        Some(_) => fillable.extend(["page", "offset"]),
         None => {}
     }
     let fill = |node: &Node, template: Template| {
@@ -45,7 +45,8 @@ pub(super) fn read(table: &Table<'_>, zone: Tz, connections: &Connections<'_>) -
             let help = match name {
                 "since" => Some("`{since}` needs `since = { … }`".to_owned()),
                 "page" => Some("`{page}` needs `pages = { … }`".to_owned()),
-                "offset" | "cursor" => Some(format!("`{{{name}}}` needs `pages = {{ next = … }}`")),
+                "offset" => Some("`{offset}` needs `pages = { … }`".to_owned()),
+                "cursor" => Some("`{cursor}` needs `pages = { next = … }`".to_owned()),
                 other => did_you_mean(other, fillable.iter().copied()),
             };
             return Err(unfillable(node, name).help(help));
@@ -211,7 +212,17 @@ fn hang_together(
         (None, Some(next)) => (next, true),
         (None, None) => {
             let all = params.iter().map(|(_, template)| template).chain([get]);
-            if !all.flat_map(Template::placeholders).any(|name| name == "page") {
+            let asked: Vec<&str> = all.flat_map(Template::placeholders).collect();
+            let (pages, offsets) = (asked.contains(&"page"), asked.contains(&"offset"));
+            if offsets && !pages && total.is_none() {
+                return Some(Pages::Offsets { first: first.unwrap_or(0), items });
+            }
+            if offsets {
+                let help = "say how many rows there are: pages = { items = \"total\" }";
+                wrong("an offset counts rows, and these are pages", help);
+                return None;
+            }
+            if !pages {
                 let problem = "no parameter says `{page}`: every request would ask for the same page";
                 wrong(problem, "send the page's number: params = { page = \"{page}\" }");
                 return None;

@@ -8,8 +8,8 @@ use super::map;
 use super::reader::Table;
 use super::units::{self, Wrong};
 use crate::job::map::plain_text;
-use crate::job::push::{Lists, Matched, Method, ReadBack, ResultCounts, Words};
-use crate::job::{Parent, Push, PushGone, Results, Send, Shaping, Verify};
+use crate::job::push::{Lists, Matched, Method, ReadBack, ResultCounts, Taken, Words};
+use crate::job::{Parent, Push, PushGone, Results, Saved, Send, Shaping, Verify};
 use crate::words::{FieldPath, JobName, Template};
 
 /// A body of this size is built in memory without harm.
@@ -17,8 +17,12 @@ const BATCH_BYTES: u64 = 4 << 20;
 /// The largest body that may be asked for.
 const LARGEST: u64 = 256 << 20;
 
+/// Which accepted records are read back.
+const READ_BACK: [(&str, ReadBack); 3] =
+    [("off", ReadBack::Off), ("sample", ReadBack::Sample), ("all", ReadBack::All)];
+
 /// Whether a column is in the key of the read; the problem otherwise.
-type InKey<'k> = &'k dyn Fn(&str, String) -> Result<(), Wrong>;
+pub(super) type InKey<'k> = &'k dyn Fn(&str, String) -> Result<(), Wrong>;
 
 /// How a platform is told. `key` are the columns of the read's key, if those are known; `names` are those of all jobs.
 pub(super) fn read(
@@ -42,7 +46,7 @@ pub(super) fn read(
             Ok(column)
         })
         .unwrap_or_default();
-    let request = request(table, &group_by);
+    let request = request(table, Some(&group_by));
     let (batch_records, batch_bytes) = batch(table);
     let mut places = Places::default();
     let body = match table.take("body") {
@@ -63,14 +67,22 @@ pub(super) fn read(
     });
     let results = results.unwrap_or_default().into_iter().collect::<Option<Vec<_>>>();
     let verify = table.table("verify").map(|table| verify(&table));
-    let save = table.entries("save", |_, _, node| units::field_path(node));
+    let save = table.entries("save", saved);
     let parent = table.table("parent").map(|table| parent(&table, names, connections));
-    let words = Words {
-        waiting: table.list("waiting-when", units::words).unwrap_or_default(),
-        transient: table.list("transient-when", units::words).unwrap_or_default(),
-        too_large: table.list("too-large-when", units::words).unwrap_or_default(),
-    };
+    let words = words(table);
+    let unless_taken = table.table("unless-taken").map(|table| taken(&table));
+    if unless_taken.is_some() && !places.record {
+        let wrong = Wrong::new("asks for one record before each request, and requests hold several")
+            .help(Some("write batch = { records = 1 } and body = \"$record\"".to_owned()));
+        table.error(Some("unless-taken"), &table.place("unless-taken"), wrong);
+    }
     let stop_when = table.get("stop-when", stop_when);
+    if let (Some(forms), None) = (&results, &verify)
+        && forms.iter().any(|form| form.read_back.is_some_and(|read_back| read_back != ReadBack::Off))
+    {
+        let wrong = Wrong::new("read back, but nothing says how; add `verify`");
+        table.error(Some("results"), &table.place("results"), wrong);
+    }
     table.finish();
     let (method, path) = request?;
     Some(Push {
@@ -88,14 +100,44 @@ pub(super) fn read(
         results: results?,
         verify: lift(verify)?,
         save: save.unwrap_or_default(),
+        creates: false,
         parent: lift(parent)?,
         words,
+        unless_taken: lift(unless_taken)?,
         stop_when,
+        upload: None,
     })
 }
 
+/// What words of a refusal mean.
+pub(super) fn words(table: &Table<'_>) -> Words {
+    Words {
+        waiting: table.list("waiting-when", units::words).unwrap_or_default(),
+        transient: table.list("transient-when", units::words).unwrap_or_default(),
+        too_large: table.list("too-large-when", units::words).unwrap_or_default(),
+        refused: table.list("refused-when", units::words).unwrap_or_default(),
+        unserved: table.list("unserved-when", units::words).unwrap_or_default(),
+    }
+}
+
+/// Where the platform says what is saved: one place, several that are tried in turn, or one and what stands before it.
+pub(super) fn saved(table: &Table<'_>, name: &str, node: &Node) -> Result<Saved, Wrong> {
+    if !matches!(node.value, Value::Table(_)) {
+        let places = node.elements().iter().map(units::field_path).collect::<Result<Vec<_>, _>>()?;
+        return Ok(Saved { places, after: None });
+    }
+    let Some(table) = table.node.get(name).and_then(|node| table.below(name, node)) else {
+        return Err(Wrong::new("expected a table"));
+    };
+    let places = table.some("field", units::field_path);
+    let after = table.get("after", units::words);
+    table.finish();
+    // What is wrong with them has been reported.
+    Ok(Saved { places: places.unwrap_or_default(), after })
+}
+
 /// Nothing given is fine, something wrong is not.
-fn lift<T>(given: Option<Option<T>>) -> Option<Option<T>> {
+pub(super) fn lift<T>(given: Option<Option<T>>) -> Option<Option<T>> {
     match given {
         None => Some(None),
         Some(read) => read.map(Some),
@@ -114,13 +156,15 @@ fn batch(table: &Table<'_>) -> (Option<usize>, Option<usize>) {
     (whole(records), whole(bytes))
 }
 
-fn request(table: &Table<'_>, group_by: &[String]) -> Option<(Method, Template)> {
+/// The method and the path, whose placeholders are those of `group_by` where these are all there is.
+pub(super) fn request(table: &Table<'_>, group_by: Option<&[String]>) -> Option<(Method, Template)> {
     let methods = [Method::Post, Method::Put, Method::Patch, Method::Delete];
     let mut found = Vec::new();
     for (key, method) in METHOD_KEYS.iter().zip(methods) {
         let path = |node: &Node| {
             let template = units::path_template(node)?;
-            let shared = |name: &&str| group_by.iter().any(|column| column == name);
+            let shared =
+                |name: &&str| group_by.is_none_or(|group_by| group_by.iter().any(|column| column == name));
             let strange = template.placeholders().into_iter().find(|name| !shared(name)).map(str::to_owned);
             let Some(name) = strange else { return Ok(template) };
             let help = format!("the records of one request share only `group-by`: add `{name}` to it");
@@ -148,13 +192,18 @@ fn request(table: &Table<'_>, group_by: &[String]) -> Option<(Method, Template)>
 
 /// What the body has places for.
 #[derive(Default)]
-struct Places {
-    record: bool,
-    gone: bool,
+pub(super) struct Places {
+    pub(super) record: bool,
+    pub(super) gone: bool,
 }
 
 /// The body as JSON; what starts with `$` must be something that can be put there.
-fn body(table: &Table<'_>, node: &Node, in_key: InKey<'_>, places: &mut Places) -> serde_json::Value {
+pub(super) fn body(
+    table: &Table<'_>,
+    node: &Node,
+    in_key: InKey<'_>,
+    places: &mut Places,
+) -> serde_json::Value {
     let mut tells = false;
     let json = ends::json(node, &mut |node, text| {
         let column = text.strip_prefix("$gone.");
@@ -182,7 +231,7 @@ fn body(table: &Table<'_>, node: &Node, in_key: InKey<'_>, places: &mut Places) 
     json
 }
 
-fn send(table: &Table<'_>, node: &Node) -> Result<Send, Wrong> {
+pub(super) fn send(table: &Table<'_>, node: &Node) -> Result<Send, Wrong> {
     if !matches!(node.value, Value::Table(_)) {
         return units::one_of(node, &[("changed", false), ("all", true)])
             .map(|all| if all { Send::All } else { Send::Changed });
@@ -250,7 +299,7 @@ fn on_gone(
 }
 
 /// Where an answer says what became of each record.
-fn results(table: &Table<'_>) -> Option<Results> {
+pub(super) fn results(table: &Table<'_>) -> Option<Results> {
     let rows = table.require("rows", units::field_path);
     let lists = [("all", Lists::All), ("failures", Lists::Failures)];
     let lists = table.get("lists", |node| units::one_of(node, &lists)).unwrap_or_default();
@@ -275,6 +324,7 @@ fn results(table: &Table<'_>) -> Option<Results> {
         ));
         table.error(Some("lists"), &table.place("lists"), wrong);
     }
+    let read_back = table.get("read-back", |node| units::one_of(node, &READ_BACK));
     table.finish();
     Some(Results {
         rows: rows?,
@@ -283,7 +333,15 @@ fn results(table: &Table<'_>) -> Option<Results> {
         ok_when: ok_when.unwrap_or_default().into_iter().map(|(_, rule)| rule).collect(),
         error: error.unwrap_or_else(|| FieldPath::new("error").unwrap_or_default()),
         counts: counts.unwrap_or_default(),
+        read_back,
     })
+}
+
+fn taken(table: &Table<'_>) -> Option<Taken> {
+    let fields = table.some("fields", units::field_path);
+    let at = table.get("at", units::field_path).unwrap_or_default();
+    table.finish();
+    Some(Taken { fields: fields?, at })
 }
 
 fn matched(table: &Table<'_>, node: &Node) -> Result<Option<Matched>, Wrong> {
@@ -303,13 +361,13 @@ fn matched(table: &Table<'_>, node: &Node) -> Result<Option<Matched>, Wrong> {
     }))
 }
 
-fn verify(table: &Table<'_>) -> Option<Verify> {
+pub(super) fn verify(table: &Table<'_>) -> Option<Verify> {
     let get = table.require("get", units::path_template);
     let params = table.entries("params", |_, _, node| units::template(node));
     let rows = table.get("rows", units::field_path);
     let found_when = table.some("found-when", units::field_path);
-    let read_back = [("off", ReadBack::Off), ("sample", ReadBack::Sample), ("all", ReadBack::All)];
-    let read_back = table.get("read-back", |node| units::one_of(node, &read_back));
+    let read_back = table.get("read-back", |node| units::one_of(node, &READ_BACK));
+    let first = table.get("first", units::flag);
     table.finish();
     Some(Verify {
         get: get?,
@@ -317,10 +375,11 @@ fn verify(table: &Table<'_>) -> Option<Verify> {
         rows: rows.unwrap_or_default(),
         found_when: found_when?,
         read_back: read_back.unwrap_or_default(),
+        first: first.unwrap_or(false),
     })
 }
 
-fn parent(table: &Table<'_>, names: &[&str], connections: &Connections<'_>) -> Option<Parent> {
+pub(super) fn parent(table: &Table<'_>, names: &[&str], connections: &Connections<'_>) -> Option<Parent> {
     let job = table.require("job", |node| {
         let text = units::text(node)?;
         let name = JobName::new(text).map_err(units::refused)?;
@@ -336,7 +395,7 @@ fn parent(table: &Table<'_>, names: &[&str], connections: &Connections<'_>) -> O
 }
 
 /// `"20% rejected"`.
-fn stop_when(node: &Node) -> Result<f64, Wrong> {
+pub(super) fn stop_when(node: &Node) -> Result<f64, Wrong> {
     let wrong = || Wrong::new("expected a share of refused records, such as \"20% rejected\"");
     let share = units::text(node)?.trim().strip_suffix("rejected").ok_or_else(wrong)?.trim();
     let percent = share.strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok());

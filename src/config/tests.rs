@@ -11,6 +11,8 @@ mod mistakes;
 mod pushes;
 mod secrets;
 mod shipped;
+mod steps;
+mod uploads;
 
 /// A directory with a configuration; paths in messages are shortened to be relative to it.
 struct Site {

@@ -2,7 +2,7 @@
 
 use crate::connection::{Connection, ConnectionKind};
 use crate::erp::{self, Database};
-use crate::job::{Job, Work};
+use crate::job::{Job, Shaping, Work};
 use crate::words::{ConnectionName, JobName};
 use std::collections::BTreeMap;
 
@@ -33,9 +33,34 @@ pub async fn check(
                 None => continue,
             },
             Work::Push(read, push) => match databases.get(&read.from) {
-                Some(database) => erp::check_read(database, read, &push.group_by, &push.shaping).await,
+                Some(database) => {
+                    let shaping = &push.shaping;
+                    let read_fits = erp::check_read(database, read, &push.group_by, shaping).await;
+                    match (read_fits, &push.upload) {
+                        (Ok(mut found), Some(upload)) => {
+                            let files =
+                                erp::check_files(database, read, shaping.map.as_ref(), &upload.file).await;
+                            files.map(|files| {
+                                found.extend(files);
+                                found
+                            })
+                        }
+                        (read_fits, _) => read_fits,
+                    }
+                }
                 None => continue,
             },
+            Work::Steps(read, steps) => {
+                let own = steps.steps.iter().filter_map(|step| step.read.as_ref());
+                let mut problems = Vec::new();
+                for read in own.chain([&**read]) {
+                    let Some(database) = databases.get(&read.from) else { continue };
+                    // What steps take is checked against the first row: some of it is not the query's.
+                    let found = erp::check_read(database, read, &[], &Shaping::default()).await;
+                    problems.extend(found.unwrap_or_else(|failure| vec![failure.message]));
+                }
+                Ok(problems)
+            }
             Work::Receive(receive, write) => match databases.get(&write.to) {
                 Some(database) => erp::check_call(database, write, receive.tells_id()).await,
                 None => continue,

@@ -43,6 +43,11 @@ impl Gone {
         }
     }
 
+    /// What is gone is told by others, and never looked for.
+    pub(super) fn told(self) -> Self {
+        Self { on_gone: PushGone::Ignore, ..self }
+    }
+
     /// The source has these keys.
     pub(super) fn saw<'k>(&mut self, keys: impl Iterator<Item = &'k str>) {
         if self.on_gone != PushGone::Ignore {

@@ -59,6 +59,15 @@ impl Known<'_> {
     }
 }
 
+/// Fails if a step would delete more than this share of all values that stand on the platform, and more than one.
+pub(super) fn may_delete(what: &str, deletes: u64, all: u64, max_gone: f64) -> Result<(), Failure> {
+    if deletes > allowed(all, max_gone).max(1) {
+        let which = format!("{what}: {deletes} of {all} values are gone from the source");
+        return Err(too_many(&which, "nothing was sent or deleted"));
+    }
+    Ok(())
+}
+
 #[expect(
     clippy::cast_precision_loss,
     clippy::cast_possible_truncation,

@@ -15,16 +15,19 @@ mod receive;
 mod retried;
 mod seen;
 mod since;
+mod steps;
 mod trial;
+mod uploads;
 
 pub use check::check;
 pub use preview::{Preview, PreviewCounts, PreviewedReject, PreviewedRequest, Tried};
 pub use receive::{Fault, MUST_CALL_AGAIN, Outcomes, RECEIVES, Refused, Taken};
 pub use retried::{Wanted, drop_rejects, retry_rejects};
+pub use steps::Chain;
 
 use crate::clock::SharedClock;
 use crate::connection::{Connection, ConnectionKind};
-use crate::erp::{Database, Mapper, SqlSink, SqlSource};
+use crate::erp::{Database, FileSource, Mapper, SqlSink, SqlSource};
 use crate::job::{Cursor, CursorFormat, Job, Pull, Push, Read, Shaping, Work, Write};
 use crate::planner::Closed;
 use crate::rest::{
@@ -32,6 +35,7 @@ use crate::rest::{
     walk_rules,
 };
 use crate::state::{Coordinator as _, Store, Token, Watermark};
+use crate::transfer::files::Files;
 use crate::transfer::{Checkpoint, Class, Digest, Failure, Record, Sink, Source};
 use crate::watermark::{Feed, Mark, Walk};
 use crate::words::{ConnectionName, JobName};
@@ -44,6 +48,7 @@ use receive::Writers;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use uploads::Steps;
 
 /// What a job reads and writes: jobs with several entities tell them apart by name, all jobs so far have one.
 const ENTITY: &str = "";
@@ -150,6 +155,7 @@ impl Connectors {
         let platform = match &job.work {
             Work::Pull(pull, _) => &pull.from,
             Work::Push(_, push) => &push.to,
+            Work::Steps(_, steps) => &steps.to,
             Work::Receive(..) | Work::Unconfigured => return None,
         };
         self.clients.get(platform).and_then(|client| client.closed())
@@ -185,13 +191,9 @@ impl Connectors {
             Work::Push(read, push) => {
                 let client = self.client(&push.to)?.for_run();
                 let (source, sink, checkpoint) = self.push(read, push, token, &client).await?;
-                Ok(Ends {
-                    source: Box::new(source),
-                    sink: Box::new(sink),
-                    checkpoint: Box::new(checkpoint),
-                    requests: client,
-                })
+                Ok(Ends { source, sink: Box::new(sink), checkpoint: Box::new(checkpoint), requests: client })
             }
+            Work::Steps(..) => Err(Failure::new(Class::Config, "a chain of steps has more than two ends")),
             Work::Receive(..) => Err(Failure::new(Class::Config, RECEIVES)),
             Work::Unconfigured => Err(unconfigured()),
         }
@@ -216,13 +218,19 @@ impl Connectors {
         push: &Push,
         token: &Token,
         client: &Client,
-    ) -> Result<(SqlSource, RestSink, PushCheckpoint), Failure> {
+    ) -> Result<(Box<dyn Source>, RestSink, PushCheckpoint), Failure> {
         let job = &token.slot.job;
         let database = self.database(&read.from)?;
         let (read_now, columns) = since::read_now(&self.store, job, read, push).await?;
-        let source = SqlSource::new(database, &read_now, self.mapper(&push.shaping)?, columns);
+        let rows = SqlSource::new(database, &read_now, self.mapper(&push.shaping)?, columns);
         let limit = Limit::of(&self.store).get(job, push.batch_records).await?;
-        let sink = RestSink::new(Arc::new(client.clone()), push, limit);
+        let files = Files::default();
+        let source: Box<dyn Source> = match &push.upload {
+            Some(upload) => Box::new(FileSource::new(rows, upload.file.clone(), files.clone())),
+            None => Box::new(rows),
+        };
+        let steps = Arc::new(Steps::of(self.store.clone(), token));
+        let sink = RestSink::new(Arc::new(client.clone()), push, limit).with_uploads(files, steps);
         let (store, clock) = (self.store.clone(), self.clock.clone());
         let checkpoint = PushCheckpoint::new(store, token.clone(), clock, read, push);
         Ok((source, sink, checkpoint))
@@ -366,7 +374,8 @@ impl Connectors {
             let database = self.database(&lookup.from)?;
             Ok(limit.map_or_else(|| database.clone(), |limit| database.for_call(limit)))
         });
-        Ok(Mapper::new(shaping, databases.collect::<Result<_, Failure>>()?))
+        let mapper = Mapper::new(shaping, databases.collect::<Result<_, Failure>>()?);
+        Ok(mapper.with_links(Arc::new(steps::SavedLinks(self.store.clone()))))
     }
 
     fn client(&self, name: &ConnectionName) -> Result<Arc<Client>, Failure> {

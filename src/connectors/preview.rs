@@ -8,9 +8,7 @@ use crate::job::{Job, Push, Read, Work};
 use crate::rest::{Client, PullSource, Request, RestSink, Shown};
 use crate::run::{RunId, Slot};
 use crate::state::Token;
-use crate::transfer::{
-    Batch, Checkpoint as _, Class, Failure, RejectClass, Rejected, Sink as _, Source as _,
-};
+use crate::transfer::{Batch, Checkpoint as _, Class, Failure, RejectClass, Rejected, Sink as _};
 use crate::words::{ConnectionName, JobName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -46,6 +44,9 @@ pub struct Preview {
 /// A row of the source beside what becomes of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tried {
+    /// The step, where the job has steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
     /// The row, as the source has it.
     pub row: serde_json::Map<String, serde_json::Value>,
     /// The record that is made of it.
@@ -135,6 +136,10 @@ impl Connectors {
                 }
             }
             Work::Push(read, push) => self.preview_push(&mut preview, read, push, token).await?,
+            Work::Steps(_, steps) => {
+                let mut chain = self.chain(job, &token)?;
+                self.preview_steps(&mut preview, &mut chain, &steps.to).await?;
+            }
             Work::Receive(..) => return Err(Failure::new(Class::Config, RECEIVES)),
             Work::Unconfigured => return Err(unconfigured()),
         }
@@ -215,7 +220,7 @@ impl Preview {
         Ok(())
     }
 
-    fn add(
+    pub(super) fn add(
         &mut self,
         client: &Client,
         connection: &ConnectionName,
@@ -254,7 +259,7 @@ impl Preview {
         Ok(())
     }
 
-    fn reject(&mut self, counts: &mut PreviewCounts, key: String, reason: String) {
+    pub(super) fn reject(&mut self, counts: &mut PreviewCounts, key: String, reason: String) {
         counts.rejected += 1;
         if self.rejected.len() < SHOWN_REJECTS {
             self.rejected.push(PreviewedReject { key, reason });

@@ -22,8 +22,6 @@ use futures_util::future::BoxFuture;
 use serde_json::Value;
 use std::collections::{HashMap, HashSet};
 
-/// Nothing matches it: what has this digest is due, and is not in doubt.
-const NO_CONTENT: Digest = Digest([0; 16]);
 /// Beside a gone record of which the platform would not have it removed.
 pub(super) const REMOVAL: &str = "removal";
 /// A record waits so long, and twice as long with each try, before it is tried again for a parent nobody named.
@@ -86,16 +84,19 @@ fn unsent(digest: Digest, standing: Standing, before: Option<&Delivered>) -> Del
 
 /// What is kept of a key that is to be sent whatever its content, and may be.
 pub(super) fn due(absent: bool) -> Delivered {
-    Delivered { absent, ..entry(NO_CONTENT, Standing::Due) }
+    Delivered { absent, ..entry(Digest::UNKNOWN, Standing::Due) }
 }
 
 pub(super) struct PushCheckpoint {
     store: Store,
     token: Token,
+    /// Under whose name it is remembered.
+    job: JobName,
     clock: SharedClock,
     send: Send,
     idempotent: bool,
     verifies: bool,
+    looks_first: bool,
     parent: Option<Parent>,
     /// Records in one request as configured: what is learned of the platform's limit is for this.
     batch_records: usize,
@@ -126,6 +127,8 @@ pub(super) struct Sifted {
 enum Next {
     Send,
     LookUp(Option<Digest>),
+    /// The platform may have it from elsewhere.
+    LookFirst,
     Park,
     Nothing,
 }
@@ -134,12 +137,14 @@ impl PushCheckpoint {
     pub(super) fn new(store: Store, token: Token, clock: SharedClock, read: &Read, push: &Push) -> Self {
         Self {
             gone: Gone::new(store.clone(), token.clone(), read, push),
+            job: token.slot.job.clone(),
             store,
             token,
             clock,
             send: push.send.clone(),
             idempotent: push.idempotent,
             verifies: push.verify.is_some(),
+            looks_first: push.verify.as_ref().is_some_and(|verify| verify.first),
             parent: push.parent.clone(),
             batch_records: push.batch_records,
             noted: Vec::new(),
@@ -158,8 +163,16 @@ impl PushCheckpoint {
         self.counted
     }
 
+    /// Of a step: remembered under this name, and told what is gone instead of looking for it.
+    #[must_use]
+    pub(super) fn of_step(mut self, keeper: JobName) -> Self {
+        self.gone = self.gone.told();
+        self.job = keeper;
+        self
+    }
+
     fn job(&self) -> &JobName {
-        &self.token.slot.job
+        &self.job
     }
 
     async fn recall(&self, keys: Vec<String>) -> Result<Vec<Option<Delivered>>, Failure> {
@@ -198,7 +211,11 @@ impl PushCheckpoint {
                 }
                 (Next::LookUp(sent), _) => {
                     self.counted.in_doubt += 1;
-                    chunk.doubtful.push(Doubted { record, sent });
+                    chunk.doubtful.push(Doubted { record, sent, is_first: false });
+                }
+                (Next::LookFirst, _) => {
+                    self.counted.new += 1;
+                    chunk.doubtful.push(Doubted { record, sent: None, is_first: true });
                 }
                 (Next::Park, _) => {
                     self.counted.in_doubt += 1;
@@ -274,6 +291,9 @@ impl PushCheckpoint {
         known: Option<&Delivered>,
         parent: &ParentOf,
     ) -> Result<Next, Failure> {
+        if self.looks_first && known.is_none_or(was_never_sent) {
+            return Ok(Next::LookFirst);
+        }
         let Some(known) = known else { return Ok(Next::Send) };
         let standing = Standing::of(known);
         if !self.idempotent && is_unanswered(known) {

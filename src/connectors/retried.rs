@@ -77,7 +77,7 @@ pub async fn retry_rejects(
         let mut settlement = Settlement::default();
         for (key, known) in keys.into_iter().zip(known) {
             let note = match (work, known) {
-                (Work::Push(..), known) => due(known.is_some_and(|known| known.absent)),
+                (Work::Push(..) | Work::Steps(..), known) => due(known.is_some_and(|known| known.absent)),
                 // What a pull has not delivered is delivered whenever it is read again.
                 (_, None) => continue,
                 (_, Some(known)) => Delivered { digest: Some(Digest([0; 16])), ..known },

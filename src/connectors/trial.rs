@@ -5,9 +5,10 @@
 use super::preview::{Preview, Tried};
 use super::push::Limit;
 use super::{Connectors, RECEIVES, unconfigured};
-use crate::erp::SqlSource;
+use crate::erp::{FileSource, SqlSource};
 use crate::job::{Job, Pull, Push, Read, Work, Write};
 use crate::rest::{PullSource, RestSink};
+use crate::transfer::files::Files;
 use crate::transfer::{Batch, Class, Failure, Sink as _, Source as _, json};
 use serde_json::Value;
 use std::collections::HashMap;
@@ -23,6 +24,7 @@ impl Connectors {
         match &job.work {
             Work::Push(read, push) => self.try_push(&mut preview, read, push, limit).await?,
             Work::Pull(pull, write) => self.try_pull(&mut preview, job, pull, write, limit).await?,
+            Work::Steps(_, steps) => self.try_steps(&mut preview, job, &steps.to, limit).await?,
             Work::Receive(..) => return Err(Failure::new(Class::Config, RECEIVES)),
             Work::Unconfigured => return Err(unconfigured()),
         }
@@ -38,13 +40,20 @@ impl Connectors {
     ) -> Result<(), Failure> {
         let client = self.client(&push.to)?;
         let mapper = self.mapper(&push.shaping)?;
-        let mut source = SqlSource::new(self.database(&read.from)?, read, mapper, push.group_by.clone());
+        let mut rows = SqlSource::new(self.database(&read.from)?, read, mapper, push.group_by.clone());
         let batch_limit = Limit::of(&self.store).get(&preview.job, push.batch_records).await?;
         let mut sink = RestSink::new(Arc::clone(&client), push, batch_limit);
         let mut records = Vec::new();
         let mut keys = Vec::new();
-        for sample in source.sample(limit).await? {
-            let mut tried = Tried { row: sample.row, record: None, rejected: None, request: None };
+        let samples = match &push.upload {
+            Some(upload) => {
+                FileSource::new(rows, upload.file.clone(), Files::default()).sample(limit).await?
+            }
+            None => rows.sample(limit).await?,
+        };
+        for sample in samples {
+            let mut tried =
+                Tried { step: None, row: sample.row, record: None, rejected: None, request: None };
             match sample.record {
                 Ok(record) => {
                     tried.record = json(record.content.get()).ok();
@@ -114,7 +123,7 @@ impl Connectors {
             } else {
                 (None, Some("left out: `where` does not hold for it".to_owned()))
             };
-            preview.tried.push(Tried { row, record, rejected, request });
+            preview.tried.push(Tried { step: None, row, record, rejected, request });
         }
         Ok(())
     }

@@ -125,6 +125,11 @@ impl DaemonControl {
         set.jobs.get(name).cloned().ok_or_else(|| unknown(name, &set))
     }
 
+    /// Under whose name the rejects of a job are kept.
+    fn keeper(&self, name: JobName) -> JobName {
+        self.reloader.set().jobs.get(&name).map_or(name, |job| job.keeper().clone())
+    }
+
     async fn conditions(&self) -> Answer<Vec<(Job, JobHealth, Extra)>> {
         let set = self.reloader.set();
         let view = self.scheduler.view().await.unwrap_or_default();
@@ -410,7 +415,7 @@ fn keeps_watermark(job: &Job) -> bool {
     match &job.work {
         Work::Pull(pull, _) => pull.since.is_some(),
         Work::Push(_, push) => matches!(push.send, job::Send::Since(_)),
-        Work::Receive(..) | Work::Unconfigured => false,
+        Work::Steps(..) | Work::Receive(..) | Work::Unconfigured => false,
     }
 }
 
@@ -564,7 +569,7 @@ impl Control for DaemonControl {
     ) -> BoxFuture<'_, Answer<Vec<RejectRow>>> {
         Box::pin(async move {
             let jobs = match job {
-                Some(job) => vec![job],
+                Some(job) => vec![self.keeper(job)],
                 None => self.reloader.set().jobs.keys().cloned().collect(),
             };
             let mut rows = Vec::new();
@@ -583,6 +588,7 @@ impl Control for DaemonControl {
 
     fn reject(&self, job: JobName, key: String) -> BoxFuture<'_, Answer<RejectRow>> {
         Box::pin(async move {
+            let job = self.keeper(job);
             let reject = self.store.reject(&job, ENTITY, &key).await.map_err(internal)?;
             let missing =
                 || Refusal::NotFound { message: format!("{job} has no reject with the key `{key}`") };
@@ -591,7 +597,7 @@ impl Control for DaemonControl {
     }
 
     fn drop_rejects(&self, job: JobName, wanted: Wanted) -> BoxFuture<'_, Answer<u64>> {
-        Box::pin(async move { drop_rejects(&self.store, &job, &wanted).await.map_err(internal) })
+        Box::pin(async move { drop_rejects(&self.store, &self.keeper(job), &wanted).await.map_err(internal) })
     }
 
     fn retry_rejects(&self, job: JobName, wanted: Wanted) -> BoxFuture<'_, Answer<u64>> {
@@ -600,7 +606,7 @@ impl Control for DaemonControl {
             if matches!(job.work, Work::Receive(..)) {
                 return Err(Refusal::BadRequest { message: format!("{}: {MUST_CALL_AGAIN}", job.name) });
             }
-            retry_rejects(&self.store, &job.name, &job.work, &wanted).await.map_err(internal)
+            retry_rejects(&self.store, job.keeper(), &job.work, &wanted).await.map_err(internal)
         })
     }
 

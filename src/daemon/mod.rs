@@ -3,9 +3,11 @@
 
 mod backfill;
 mod control;
+mod import;
 mod once;
 mod service;
 
+pub use import::{Import, Planned, import_plan};
 pub use once::{Once, backfill, once, ping, preview};
 
 use crate::admin::{Access, bind_control, router, serve};

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-const LONGEST_BACKFILL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub(super) const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// A run that was made.
 #[derive(Debug)]
@@ -101,7 +101,11 @@ pub async fn ping(
     Ok(ping)
 }
 
-async fn connect(loaded: &Loaded, store: &Store, clock: &SharedClock) -> Result<Arc<Connectors>, StartError> {
+pub(super) async fn connect(
+    loaded: &Loaded,
+    store: &Store,
+    clock: &SharedClock,
+) -> Result<Arc<Connectors>, StartError> {
     let (connections, store, clock) = (loaded.connections.clone(), store.clone(), clock.clone());
     Ok(Arc::new(blocking(move || Connectors::open(&connections, None, store, clock)).await??))
 }
@@ -136,16 +140,16 @@ async fn fill(
     let runner = Runner::backfilling(connectors, backfill);
     // Years of orders take longer than any run may; whoever asked for them can stop it.
     let mut job = job.clone();
-    job.policy.timeout = LONGEST_BACKFILL;
+    job.policy.timeout = LONGEST;
     run(store, &runner, &job, seconds, stop).await
 }
 
-fn seconds_from(now: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> {
+pub(super) fn seconds_from(now: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> {
     (0..).map(move |seconds| now.trunc_subsecs(0) + TimeDelta::seconds(seconds))
 }
 
 /// A run for the first of these seconds that is free: one that the job's own slots have used is not.
-async fn run(
+pub(super) async fn run(
     store: &Store,
     runner: &Runner,
     job: &Job,

@@ -7,6 +7,7 @@ use super::statement::Statement;
 use super::table::{Table, missing};
 use super::{Database, Mapper};
 use crate::job::map::{Condition, Convert, MomentFormat, Origin};
+use crate::job::upload::FileRule;
 use crate::job::{FieldMap, MapRule, OnGone, Read, Shaping, Target, ValueType, Write};
 use crate::transfer::Failure;
 
@@ -59,6 +60,35 @@ pub async fn check_read(
                 problems.push(clash(column, declared, "no", value_type));
             }
         }
+    }
+    Ok(problems)
+}
+
+/// Looks for the fields that hold a job's files, and for the directory they are in; gives what is not there. `map` are the
+/// fields a map makes; without one the query's columns count.
+///
+/// # Errors
+/// The failure a run would end with.
+pub async fn check_files(
+    database: &Database,
+    read: &Read,
+    map: Option<&FieldMap>,
+    rule: &FileRule,
+) -> Result<Vec<String>, Failure> {
+    let mut problems = Vec::new();
+    if map.is_none() {
+        let (session, columns) = Query::new(read, Vec::new()).prepare(database, &Mapper::default()).await?;
+        session.close().await;
+        for name in [&rule.bytes, &rule.path].into_iter().flatten() {
+            if !columns.iter().any(|(column, _)| column == name) {
+                let all = columns.iter().map(|(column, _)| column.as_str()).collect::<Vec<_>>().join(", ");
+                problems.push(format!("the query has no column `{name}`, which `file` names; it has {all}"));
+            }
+        }
+    }
+    if let Some(root) = rule.root.clone() {
+        let resolved = tokio::task::spawn_blocking(move || super::files::resolve(&root)).await;
+        problems.extend(resolved.map_err(|error| error.to_string()).and_then(|found| found).err());
     }
     Ok(problems)
 }

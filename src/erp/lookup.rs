@@ -33,6 +33,9 @@ pub(super) async fn ask(
             filled(&format!("select id from cadenced_links where job = ? and {column} = ?"), &key, dialect)
                 .unwrap_or_default()
         }
+        LookupSource::Saved(_) => {
+            return Err(Failure::new(Class::Config, "what platforms have given is in no database"));
+        }
     };
     let limit = session.statement_timeout();
     let read = read(&mut session.connection, &sql);

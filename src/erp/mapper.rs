@@ -10,10 +10,12 @@ use super::lookup;
 use super::session::Session;
 use crate::filter::{FilterError, Worker};
 use crate::job::Shaping;
-use crate::job::map::{Answers, MapError, Want};
+use crate::job::map::{Answers, LookupSource, MapError, SavedLink, Want, plain_text};
 use crate::transfer::{Class, Failure};
+use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
+use std::sync::Arc;
 
 /// Rows that lookups have found are forgotten when there are more than this.
 const REMEMBERED: usize = 100_000;
@@ -43,7 +45,16 @@ pub struct Mapper {
     databases: Vec<Database>,
     sessions: HashMap<usize, Session>,
     answers: Answers,
+    /// What platforms have given, and of which records they had given nothing when it was asked for.
+    links: Option<Arc<dyn Links>>,
+    not_yet: Vec<Want>,
     worker: Option<Worker>,
+}
+
+/// What platforms have given for records, such as their ids.
+pub trait Links: Send + Sync {
+    /// What was saved for the record with this key, if anything.
+    fn of<'a>(&'a self, link: &'a SavedLink, key: String) -> BoxFuture<'a, Result<Option<Value>, Failure>>;
 }
 
 impl Mapper {
@@ -51,6 +62,12 @@ impl Mapper {
     #[must_use]
     pub fn new(shaping: &Shaping, databases: Vec<Database>) -> Self {
         Self { shaping: shaping.clone(), databases, ..Self::default() }
+    }
+
+    /// With what lookups may ask of what platforms have given.
+    #[must_use]
+    pub fn with_links(self, links: Arc<dyn Links>) -> Self {
+        Self { links: Some(links), ..self }
     }
 
     /// Whether a row is wanted. A row that can't be asked is: it is refused when it is mapped.
@@ -72,7 +89,8 @@ impl Mapper {
     }
 
     /// The fields that every row has to have.
-    pub(super) fn needed_fields(&self) -> Vec<String> {
+    #[must_use]
+    pub fn needed_fields(&self) -> Vec<String> {
         self.shaping.needed_fields()
     }
 
@@ -114,6 +132,10 @@ impl Mapper {
         if self.answers.rows() > REMEMBERED {
             self.answers.clear();
         }
+        // It may have come since.
+        for want in std::mem::take(&mut self.not_yet) {
+            self.answers.forget(&want);
+        }
         loop {
             let mut wants = Vec::new();
             for row in rows.iter().flatten() {
@@ -136,6 +158,15 @@ impl Mapper {
         let Some((question, database)) = asked else {
             return Err(Failure::new(Class::Config, "a map looks up what it has no connection for"));
         };
+        if let (LookupSource::Saved(link), Some(links)) = (&question.source, &self.links) {
+            let key: Vec<String> = want.key.iter().map(plain_text).collect();
+            let found = links.of(link, key.join("\u{1f}")).await?;
+            if found.is_none() {
+                self.not_yet.push(want.clone());
+            }
+            let row = |value| Value::Object(Map::from_iter([(link.name.clone(), value)]));
+            return Ok(found.map(row).into_iter().collect());
+        }
         // Lookups of one database share a session: the first one's.
         let same = self.shaping.lookups.iter().position(|other| other.from == question.from);
         let at = same.unwrap_or(want.lookup);

@@ -11,6 +11,7 @@ mod check;
 mod create;
 mod database;
 mod failure;
+mod files;
 mod links;
 mod lookup;
 mod mapper;
@@ -23,9 +24,10 @@ mod statement;
 mod table;
 mod upserts;
 
-pub use check::{check_call, check_connection, check_read, check_write};
+pub use check::{check_call, check_connection, check_files, check_read, check_write};
 pub use database::Database;
-pub use mapper::{Made, Mapped, Mapper, Unmapped};
+pub use files::FileSource;
+pub use mapper::{Links, Made, Mapped, Mapper, Unmapped};
 pub use sink::SqlSink;
 pub use source::{Sample, SqlSource};
 

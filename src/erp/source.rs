@@ -49,6 +49,17 @@ impl SqlSource {
         Self { database, query: Query::new(read, group_by), mapper, spool: None }
     }
 
+    /// Goes back to the first row: the same rows come again.
+    ///
+    /// # Errors
+    /// They can't be read again.
+    pub async fn rewind(&mut self) -> Result<(), Failure> {
+        match &mut self.spool {
+            Some(spool) => spool.rewind().await,
+            None => Ok(()),
+        }
+    }
+
     /// The first rows that are wanted, as many as asked for, beside what becomes of them.
     ///
     /// # Errors
@@ -84,6 +95,10 @@ impl Source for SqlSource {
             map(&mut self.mapper, &mut chunk).await?;
             Ok(Some(chunk))
         })
+    }
+
+    fn total(&self) -> Option<u64> {
+        self.spool.as_ref().map(Spool::len)
     }
 }
 
@@ -170,7 +185,7 @@ impl Query {
             let line = self.line(row, number).map_err(unwritable)?;
             spool.push(&line).await?;
         }
-        spool.finish().await?;
+        spool.rewind().await?;
         Ok(spool)
     }
 

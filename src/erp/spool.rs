@@ -6,7 +6,6 @@
 use crate::transfer::{Chunk, Class, Digest, Failure, Record, Rejected};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::collections::VecDeque;
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
@@ -34,7 +33,11 @@ pub(super) struct Spool {
     rows: usize,
     file: Option<File>,
     /// The bytes of each chunk in the file.
-    chunks: VecDeque<usize>,
+    chunks: Vec<usize>,
+    /// Chunks given out since the first row.
+    given: usize,
+    /// All rows.
+    len: u64,
 }
 
 impl Spool {
@@ -42,14 +45,21 @@ impl Spool {
     pub(super) async fn push(&mut self, line: &Line) -> Result<(), Failure> {
         serde_json::to_writer(&mut self.filling, line).map_err(|error| lost(&error))?;
         self.rows += 1;
+        self.len += 1;
         if self.rows == CHUNK_ROWS || self.filling.len() >= CHUNK_BYTES {
             self.store().await.map_err(|error| lost(&error))?;
         }
         Ok(())
     }
 
-    /// Goes back to the first row.
-    pub(super) async fn finish(&mut self) -> Result<(), Failure> {
+    /// How many rows there are.
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Goes to the first row, as often as needed.
+    pub(super) async fn rewind(&mut self) -> Result<(), Failure> {
+        self.given = 0;
         if let Some(file) = &mut self.file {
             file.flush().await.map_err(|error| lost(&error))?;
             file.rewind().await.map_err(|error| lost(&error))?;
@@ -59,20 +69,23 @@ impl Spool {
 
     /// The next chunk.
     pub(super) async fn next(&mut self) -> Result<Option<Chunk>, Failure> {
-        let stored = match (self.chunks.pop_front(), &mut self.file) {
+        let mut read = Vec::new();
+        let stored = match (self.chunks.get(self.given), &mut self.file) {
             (Some(length), Some(file)) => {
-                let mut stored = vec![0; length];
-                file.read_exact(&mut stored).await.map_err(|error| lost(&error))?;
-                stored
+                read.resize(*length, 0);
+                file.read_exact(&mut read).await.map_err(|error| lost(&error))?;
+                &read
             }
             // The rows of the last chunk never went to the file.
-            _ => std::mem::take(&mut self.filling),
+            _ if self.given == self.chunks.len() => &self.filling,
+            _ => &read,
         };
+        self.given += 1;
         if stored.is_empty() {
             return Ok(None);
         }
         let mut chunk = Chunk::default();
-        for line in serde_json::Deserializer::from_slice(&stored).into_iter::<Line>() {
+        for line in serde_json::Deserializer::from_slice(stored).into_iter::<Line>() {
             let line = line.map_err(|error| lost(&error))?;
             match line.reason {
                 None => chunk.records.push(record(line)),
@@ -91,7 +104,7 @@ impl Spool {
         };
         file.write_all(&self.filling).await?;
         self.file = Some(file);
-        self.chunks.push_back(self.filling.len());
+        self.chunks.push(self.filling.len());
         self.filling.clear();
         self.rows = 0;
         Ok(())

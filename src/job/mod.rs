@@ -5,11 +5,15 @@ pub mod map;
 pub mod pull;
 pub mod push;
 pub mod receive;
+pub mod steps;
+pub mod upload;
 
 pub use map::{FieldMap, MapRule, Shaping, ValueType};
 pub use pull::{Changed, Cursor, CursorFormat, OnGone, Pages, Pull, Since, Target, Write};
-pub use push::{Parent, Push, PushGone, Read, Results, Send, Verify};
+pub use push::{Parent, Push, PushGone, Read, Results, Saved, Send, Verify};
 pub use receive::Receive;
+pub use steps::{Step, Steps};
+pub use upload::Upload;
 
 use crate::schedule::{Policy, Timetable};
 use crate::words::JobName;
@@ -63,6 +67,8 @@ pub enum Work {
     Pull(Box<Pull>, Box<Write>),
     /// ERP to platform.
     Push(Box<Read>, Box<Push>),
+    /// ERP to platform, several requests a record.
+    Steps(Box<Read>, Box<Steps>),
     /// Platform to ERP, whenever the platform calls.
     Receive(Box<Receive>, Box<Write>),
     /// A complete schedule whose ends are still to be configured; it never runs.
@@ -90,5 +96,14 @@ impl Job {
     #[must_use]
     pub fn is_live(&self) -> bool {
         self.enabled && !matches!(self.work, Work::Unconfigured | Work::Receive(..))
+    }
+
+    /// The job under whose name its records are remembered, and its rejects kept: itself, or the one it continues.
+    #[must_use]
+    pub fn keeper(&self) -> &JobName {
+        match &self.work {
+            Work::Steps(_, steps) => steps.continues.as_ref().unwrap_or(&self.name),
+            _ => &self.name,
+        }
     }
 }

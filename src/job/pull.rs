@@ -113,6 +113,13 @@ pub enum Pages {
         /// Where the body holds the number of rows in all pages.
         items: Option<FieldPath>,
     },
+    /// By offsets from `first`, each as many rows on as the page before had; the body says how many rows there are.
+    Offsets {
+        /// The first offset.
+        first: u64,
+        /// Where the body holds the number of rows in all pages.
+        items: Option<FieldPath>,
+    },
     /// Each answer says what comes next, until one does not.
     Told(Told),
 }
@@ -262,7 +269,7 @@ impl Pull {
     #[must_use]
     pub fn forgets_before(&self, reached: Cursor) -> Option<Cursor> {
         let changed = self.changed().filter(|_| self.sweep.is_none())?;
-        Some(changed.format.floor(reached.minus(changed.overlap)))
+        Some(changed.format.lowest(reached.minus(changed.overlap)))
     }
 
     /// Whether some runs of it read the whole list.

@@ -1,7 +1,8 @@
 //! The two ends of a push: which rows are read from the ERP, how a platform is told, and how its answers are read.
 
-use super::{FieldMap, Shaping};
+use super::{FieldMap, Shaping, Upload};
 use crate::words::{ConnectionName, FieldPath, JobName, Template};
+use serde_json::Value;
 
 /// Which rows are read from the ERP.
 #[derive(Debug, Clone)]
@@ -48,13 +49,20 @@ pub struct Push {
     /// How to find out whether a record is there.
     pub verify: Option<Verify>,
     /// What the platform gives for a record: a name, and where the record's result holds it.
-    pub save: Vec<(String, FieldPath)>,
+    pub save: Vec<(String, Saved)>,
+    /// Whether a request makes something new each time: what is found on the platform is never sent again, whatever
+    /// its content, and without what is saved of it a record has not gone through.
+    pub creates: bool,
     /// The push whose record must have gone through first.
     pub parent: Option<Parent>,
     /// What words of a refusal mean.
     pub words: Words,
+    /// What on the platform must not be overwritten.
+    pub unless_taken: Option<Taken>,
     /// The share of refused records at which the run stops, 0 to 1.
     pub stop_when: Option<f64>,
+    /// Where each record carries a file: what follows this push's own request, which begins the upload.
+    pub upload: Option<Box<Upload>>,
 }
 
 /// The methods a push may use.
@@ -131,6 +139,8 @@ pub struct Results {
     pub error: FieldPath,
     /// The counts that must add up to what was sent.
     pub counts: ResultCounts,
+    /// Which records are read back where the answer has this form; `verify` says it where this doesn't.
+    pub read_back: Option<ReadBack>,
 }
 
 /// Which records a list of results names.
@@ -181,10 +191,50 @@ pub struct Verify {
     pub found_when: Vec<FieldPath>,
     /// Which records are read back although the platform said it accepted them.
     pub read_back: ReadBack,
+    /// Whether a record is looked for before it is sent for the first time, too.
+    pub first: bool,
+}
+
+impl Verify {
+    /// Whether it asks the same list whatever the record.
+    #[must_use]
+    pub fn is_list(&self) -> bool {
+        let asks = self.params.iter().flat_map(|(_, value)| value.placeholders());
+        self.get.placeholders().is_empty() && asks.eq([PAGE])
+    }
+}
+
+/// The placeholder for the page of a list that has pages.
+pub const PAGE: &str = "page";
+
+/// Where the platform says what is saved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved {
+    /// The first of these that holds a text or a number.
+    pub places: Vec<FieldPath>,
+    /// What must stand before it and is left out; of a value without it nothing is saved.
+    pub after: Option<String>,
+}
+
+impl Saved {
+    /// The value in a result, or in an answer.
+    #[must_use]
+    pub fn find(&self, row: &Value) -> Option<Value> {
+        let plain = |value: &&Value| value.is_string() || value.is_number();
+        let value = self.places.iter().find_map(|place| place.find(row).filter(plain))?;
+        let Some(after) = &self.after else { return Some(value.clone()) };
+        value.as_str()?.strip_prefix(after).filter(|rest| !rest.is_empty()).map(Value::from)
+    }
+}
+
+impl From<FieldPath> for Saved {
+    fn from(place: FieldPath) -> Self {
+        Self { places: vec![place], after: None }
+    }
 }
 
 /// Which accepted records are read back.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ReadBack {
     /// None.
     #[default]
@@ -193,6 +243,15 @@ pub enum ReadBack {
     Sample,
     /// All.
     All,
+}
+
+/// What must not be overwritten: before a record is sent, what is at its path is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The fields; a record is refused when the platform has another value in one of them, neither null nor empty.
+    pub fields: Vec<FieldPath>,
+    /// Where the answer holds them; empty: the answer itself.
+    pub at: FieldPath,
 }
 
 /// The push whose record must have gone through first.
@@ -213,4 +272,8 @@ pub struct Words {
     pub transient: Vec<String>,
     /// The request is too large, as 413 says.
     pub too_large: Vec<String>,
+    /// The record is refused for good, though the status is 5xx.
+    pub refused: Vec<String>,
+    /// The platform does not serve what was asked for, whatever the status.
+    pub unserved: Vec<String>,
 }

@@ -229,6 +229,7 @@ impl<'a> Planned<'a> {
         let connection = match &job.work {
             Work::Pull(pull, _) => Some(&pull.from),
             Work::Push(_, push) => Some(&push.to),
+            Work::Steps(_, steps) => Some(&steps.to),
             // Calls come when they come, and cost the platform's connection nothing.
             Work::Receive(..) => None,
             Work::Unconfigured => namesake(job, connections),

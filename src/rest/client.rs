@@ -9,6 +9,7 @@
 
 use super::auth::{Proof, SECRET, Session};
 use super::guard::{ConnectionView, Guard};
+use super::payload::Payload;
 use super::request::{Answer, Request};
 use super::wire::causes;
 use crate::clock::SharedClock;
@@ -186,6 +187,16 @@ impl Client {
         self.sent.own.load(Ordering::Relaxed)
     }
 
+    /// The connection's name, for metrics.
+    pub(super) fn connection_name(&self) -> String {
+        self.shared.guard.name.to_string()
+    }
+
+    /// The connection's address, without a trailing slash.
+    pub(super) fn base(&self) -> &str {
+        &self.shared.base
+    }
+
     /// The gate of the connection's quotas.
     #[must_use]
     pub fn gate(&self) -> &Gate {
@@ -212,6 +223,22 @@ impl Client {
     /// [`Class::Unknown`]: it isn't idempotent and may or may not have been carried out. [`Class::Config`]: it can't
     /// be sent as configured, or its answer is larger than `max-body`.
     pub async fn call(&self, request: &Request) -> Result<Answer, Failure> {
+        self.call_with(request, None, |_| false).await
+    }
+
+    /// The same with a file in place of the body, where there is one: where that goes to another origin, no credentials go
+    /// with it, and its 401 and 403 are answers like any other. Of a 5xx whose words `refuses` knows as the refusal of a
+    /// record nothing else is made: it would be refused again, and says nothing of the platform as a whole.
+    ///
+    /// # Errors
+    /// As [`Client::call`].
+    pub(super) async fn call_with(
+        &self,
+        request: &Request,
+        payload: Option<&Payload>,
+        refuses: impl Fn(&str) -> bool,
+    ) -> Result<Answer, Failure> {
+        let is_ours = !payload.is_some_and(Payload::is_foreign);
         let shown = request.shown();
         let guard = &self.shared.guard;
         let retry = guard.limits.retry;
@@ -220,11 +247,18 @@ impl Client {
         guard.earn();
         let (mut tries, mut refused) = (0, None);
         loop {
-            let trouble = match self.try_once(request, refused).await {
-                Ok(answer) if self.shared.session.renews_on(answer.status) && refused.is_none() => {
+            let trouble = match self.try_once(request, payload, refused).await {
+                Ok(answer) if !is_ours && matches!(answer.status, 401 | 403) => return Ok(answer),
+                Ok(answer)
+                    if is_ours && self.shared.session.renews_on(answer.status) && refused.is_none() =>
+                {
                     debug!(request = shown, status = answer.status, "logs in again");
                     refused = Some(answer.proof.number);
                     continue;
+                }
+                Ok(answer) if answer.status >= 500 && refuses(&answer.words()) => {
+                    guard.succeeded();
+                    return Ok(answer);
                 }
                 Ok(answer) => match self.judge(answer, refused.is_some()).await {
                     Ok(answer) => {
@@ -287,13 +321,21 @@ impl Client {
     }
 
     /// Proves and sends once. `refused` is the number of the token that was refused before.
-    async fn try_once(&self, request: &Request, refused: Option<u64>) -> Result<Answer, Trouble> {
+    async fn try_once(
+        &self,
+        request: &Request,
+        payload: Option<&Payload>,
+        refused: Option<u64>,
+    ) -> Result<Answer, Trouble> {
+        if payload.is_some_and(Payload::is_foreign) {
+            return self.exchange(request, payload, Arc::default()).await;
+        }
         let proof = self.proof(refused).await?;
         if !proof.allows(request.method.as_str()) {
             let message = format!("{}: the login's roles don't include {}", request.shown(), request.method);
             return Err(Trouble::new(Again::Never, Class::Config, message));
         }
-        self.exchange(request, proof).await
+        self.exchange(request, payload, proof).await
     }
 
     /// What proves who we are, after a login where one is needed.
@@ -324,7 +366,7 @@ impl Client {
             body: Some(renewed.body()),
             idempotent: true,
         };
-        let answer = self.exchange(&request, Arc::clone(&renewed.base)).await;
+        let answer = self.exchange(&request, None, Arc::clone(&renewed.base)).await;
         let answer = answer.map_err(|trouble| trouble.failure)?;
         if retry::is_transient(answer.status) {
             return Err(answer.failure(Class::Transient));

@@ -139,7 +139,7 @@ impl Client {
             let url = self
                 .address(&request)
                 .map_err(|message| Trouble::new(Again::Never, Class::Config, message))?;
-            let answer = self.send(&request, url, &proof).await?;
+            let answer = self.send(&request, None, url, &proof).await?;
             if self.shared.session.renews_on(answer.status) && refused.is_none() {
                 refused = Some(answer.proof.number);
                 continue;

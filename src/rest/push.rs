@@ -8,16 +8,22 @@
 
 mod deliver;
 mod gather;
+mod upload;
+
+pub use upload::{UploadSteps, Uploading};
 
 use super::Client;
-use super::lookup::{Sight, look};
+use super::lookup::{Listing, Sight, list, listed_as, look};
 use super::request::{BadPath, Request, expand_path};
 use super::rows::fields_of;
 use super::shape::Shape;
 use crate::job;
 use crate::job::PushGone;
 use crate::job::map::plain_text;
-use crate::transfer::{Batch, Doubted, Failure, LookedUp, Record, RejectClass, Rejected, Settled, Sink};
+use crate::transfer::files::Files;
+use crate::transfer::{
+    Batch, Digest, Doubted, Failure, LookedUp, Record, RejectClass, Rejected, Settled, Sink,
+};
 use crate::words::FieldPath;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -25,6 +31,7 @@ use gather::Groups;
 use reqwest::Method;
 use std::collections::HashSet;
 use std::sync::Arc;
+use upload::Uploads;
 
 /// The platform's end of a push.
 #[derive(Debug)]
@@ -34,6 +41,9 @@ pub struct RestSink {
     shape: Shape,
     groups: Groups,
     tally: Tally,
+    /// What the platform had before this run created anything.
+    listing: Option<Listing>,
+    uploads: Option<Arc<Uploads>>,
 }
 
 /// What this run has heard so far.
@@ -61,7 +71,18 @@ impl RestSink {
             shape: Shape::of(&push.body),
             groups: Groups::new(limit, push.batch_bytes),
             tally: Tally::default(),
+            listing: None,
+            uploads: None,
         }
+    }
+
+    /// The same for records that carry files: these, their uploads remembered in `steps`.
+    #[must_use]
+    pub fn with_uploads(mut self, files: Files, steps: Arc<dyn UploadSteps>) -> Self {
+        let uploads =
+            self.push.upload.as_deref().map(|upload| Uploads { upload: upload.clone(), files, steps });
+        self.uploads = uploads.map(Arc::new);
+        self
     }
 
     /// The request that a batch goes out as, if all of it can.
@@ -71,6 +92,9 @@ impl RestSink {
     pub fn request_of(&self, batch: &Batch) -> Result<Request, String> {
         if let (PushGone::Delete(_), [], [gone]) = (&self.push.on_gone, &*batch.records, &*batch.gone) {
             return self.removal(gone).map_err(|error| error.to_string());
+        }
+        if let (Some(_), [record]) = (&self.push.upload, &*batch.records) {
+            return self.beginning(record);
         }
         let path = self.path_of(batch).map_err(|error| error.to_string())?;
         let lines = Lines::of(batch, &self.push.on_gone);
@@ -86,12 +110,7 @@ impl RestSink {
     }
 
     fn request(&self, path: String, records: &[&Record], gone: &[&Record]) -> Request {
-        let method = match self.push.method {
-            job::push::Method::Post => Method::POST,
-            job::push::Method::Put => Method::PUT,
-            job::push::Method::Patch => Method::PATCH,
-            job::push::Method::Delete => Method::DELETE,
-        };
+        let method = method(self.push.method);
         let body = self.shape.fill(records.iter().copied(), gone);
         Request { method, path, query: Vec::new(), body, idempotent: self.push.idempotent }
     }
@@ -128,7 +147,10 @@ impl Sink for RestSink {
     }
 
     fn write<'a>(&'a mut self, batch: &'a Batch) -> BoxFuture<'a, Result<Settled, Failure>> {
-        self.deliver(batch).map(Ok).boxed()
+        match self.uploads.clone() {
+            Some(uploads) => async move { Ok(self.upload(&uploads, batch).await) }.boxed(),
+            None => self.deliver(batch).map(Ok).boxed(),
+        }
     }
 
     fn look_up(&mut self, doubtful: Vec<Doubted>) -> BoxFuture<'_, Result<LookedUp, Failure>> {
@@ -141,26 +163,42 @@ impl Sink for RestSink {
 }
 
 impl RestSink {
-    async fn look_for(&self, doubtful: Vec<Doubted>) -> Result<LookedUp, Failure> {
+    async fn look_for(&mut self, doubtful: Vec<Doubted>) -> Result<LookedUp, Failure> {
         let mut looked_up = LookedUp::default();
-        let Some(verify) = &self.push.verify else {
+        let Some(verify) = self.push.verify.clone() else {
             looked_up.due = doubtful.into_iter().map(|doubted| doubted.record).collect();
             return Ok(looked_up);
         };
-        for Doubted { record, sent } in doubtful {
-            match look(&self.client, verify, &record).await? {
-                Sight::There if sent.is_none_or(|sent| sent == record.digest) => {
+        for Doubted { mut record, sent, is_first } in doubtful {
+            let sight = match listed_as(&verify, &record).filter(|_| is_first && verify.is_list()) {
+                Some(name) => self.sight_in_list(&verify, &name).await?,
+                None => look(&self.client, &verify, &self.push.save, &record).await?,
+            };
+            let sight = match sight {
+                Sight::There(None) if self.push.creates && !self.push.save.is_empty() => {
+                    Sight::Unknowable("its row holds none of `save`".to_owned())
+                }
+                sight => sight,
+            };
+            match sight {
+                Sight::There(link) if self.push.creates => {
+                    // What it holds is for an update to put right: created again it would be there twice.
+                    looked_up.settled.links.extend(link.map(|link| (record.key.clone(), link)));
+                    record.digest = sent.unwrap_or(Digest::UNKNOWN);
                     looked_up.batch.records.push(record);
                 }
-                Sight::There | Sight::Missing => {
+                Sight::There(_) if sent.is_none_or(|sent| sent == record.digest) => {
+                    looked_up.batch.records.push(record);
+                }
+                Sight::There(_) | Sight::Missing => {
                     // Out of doubt first: it is in doubt anew with what it holds now.
                     looked_up.settled.left.insert(record.key.clone());
                     looked_up.due.push(record);
                 }
                 Sight::Unknowable(words) => {
-                    let reason = format!(
-                        "it was sent and not answered, and a look at the platform does not say whether it is there: {words}"
-                    );
+                    let sent = if is_first { "" } else { "it was sent and not answered, and " };
+                    let reason =
+                        format!("{sent}a look at the platform does not say whether it is there: {words}");
                     let rejected = Rejected::record(&record, reason).class(RejectClass::Unknown);
                     looked_up.settled.rejected.push(rejected);
                     looked_up.batch.records.push(record);
@@ -168,6 +206,24 @@ impl RestSink {
             }
         }
         Ok(looked_up)
+    }
+
+    /// Looks in the list as it was when the run first needed it: what was created since is known to have been.
+    async fn sight_in_list(&mut self, verify: &job::Verify, name: &str) -> Result<Sight, Failure> {
+        let listing = match &self.listing {
+            Some(listing) => listing,
+            None => self.listing.insert(list(&self.client, verify, &self.push.save).await?),
+        };
+        Ok(listing.get(name).cloned().map_or(Sight::Missing, Sight::There))
+    }
+}
+
+fn method(method: job::push::Method) -> Method {
+    match method {
+        job::push::Method::Post => Method::POST,
+        job::push::Method::Put => Method::PUT,
+        job::push::Method::Patch => Method::PATCH,
+        job::push::Method::Delete => Method::DELETE,
     }
 }
 

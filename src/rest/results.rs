@@ -6,7 +6,7 @@ use super::rows::fields_of;
 use super::said::{error_in, shorten, words_of_value};
 use super::verdict::{Refusal, Verdict, refusal_in};
 use crate::job::map::plain_text;
-use crate::job::push::{Lists, Matched, ResultCounts, Results};
+use crate::job::push::{Lists, Matched, ReadBack, ResultCounts, Results, Saved};
 use crate::transfer::Record;
 use crate::words::FieldPath;
 use serde_json::{Map, Value};
@@ -118,23 +118,24 @@ fn reconcile(counts: &ResultCounts, document: &Value, sent: usize, refused: usiz
     Ok(())
 }
 
+/// Which records are to be read back where an answer has this form.
+pub(super) fn read_back(forms: &[Results], document: Option<&Value>) -> Option<ReadBack> {
+    let has = |form: &&Results| {
+        document.is_some_and(|document| form.rows.find(document).is_some_and(Value::is_array))
+    };
+    forms.iter().find(has)?.read_back
+}
+
 /// What the answer gives for each record, by its place: the fields of its result, or, for a single record without a
 /// list of results, of the answer.
 pub(super) fn saved(
-    save: &[(String, FieldPath)],
+    save: &[(String, Saved)],
     forms: &[Results],
     document: Option<&Value>,
     records: &[&Record],
 ) -> Vec<(usize, Value)> {
     let Some(document) = document.filter(|_| !save.is_empty()) else { return Vec::new() };
-    let of = |row: &Value| {
-        let fields: Map<String, Value> = save
-            .iter()
-            .filter_map(|(name, path)| Some((name.clone(), path.find(row)?.clone())))
-            .filter(|(_, value)| !value.is_null())
-            .collect();
-        (!fields.is_empty()).then_some(Value::Object(fields))
-    };
+    let of = |row: &Value| saved_of(save, row);
     let form = forms.iter().find_map(|form| Some((form, form.rows.find(document)?.as_array()?)));
     match form {
         Some((form, rows)) => {
@@ -144,6 +145,13 @@ pub(super) fn saved(
         None if records.len() == 1 => of(document).map(|link| (0, link)).into_iter().collect(),
         None => Vec::new(),
     }
+}
+
+/// What is saved of one result, or one row of a list; nothing where it holds none of it.
+pub(super) fn saved_of(save: &[(String, Saved)], row: &Value) -> Option<Value> {
+    let found = save.iter().filter_map(|(name, saved)| Some((name.clone(), saved.find(row)?)));
+    let fields: Map<String, Value> = found.collect();
+    (!fields.is_empty()).then_some(Value::Object(fields))
 }
 
 #[cfg(test)]
@@ -170,6 +178,7 @@ mod tests {
                 accepted: vec![path("data.created"), path("data.updated")],
                 failed: vec![path("data.errors")],
             },
+            read_back: None,
         };
         let failures = Results {
             rows: path("data.results.errors"),
@@ -182,6 +191,7 @@ mod tests {
                 accepted: vec![path("data.results.created"), path("data.results.updated")],
                 failed: vec![path("data.results.failed")],
             },
+            read_back: None,
         };
         [each, failures]
     }
@@ -260,7 +270,7 @@ mod tests {
     fn ids_are_saved_from_the_results_or_from_the_answer_to_one_record() {
         let records = ["A", "B"].map(|id| record(id, &format!(r#"{{"external_id":"{id}"}}"#), &[]));
         let both: Vec<&Record> = records.iter().collect();
-        let save = [("mes".to_owned(), path("id"))];
+        let save = [("mes".to_owned(), path("id").into())];
         let each = serde_json::json!({"data": {"results": [
             {"external_id": "B", "id": "u-2", "action": "created"}, {"external_id": "A", "action": "error"}]}});
         let links = saved(&save, &eryxon(), Some(&each), &both);

@@ -3,6 +3,7 @@
 
 use super::auth::Proof;
 use super::client::{Again, Client, Trouble};
+use super::payload::Payload;
 use super::request::{Answer, Body, Request};
 use crate::retry::{Fault, Said};
 use crate::telemetry;
@@ -27,13 +28,21 @@ const REDIRECTS: usize = 5;
 
 impl Client {
     /// Sends a request and follows redirects to the same origin.
-    pub(super) async fn exchange(&self, request: &Request, proof: Arc<Proof>) -> Result<Answer, Trouble> {
+    pub(super) async fn exchange(
+        &self,
+        request: &Request,
+        payload: Option<&Payload>,
+        proof: Arc<Proof>,
+    ) -> Result<Answer, Trouble> {
         let shown = request.shown();
         let config =
             |message: String| Trouble::new(Again::Never, Class::Config, format!("{shown}: {message}"));
-        let mut url = self.address(request).map_err(config)?;
+        let mut url = match payload.and_then(Payload::address) {
+            Some(address) => address.clone(),
+            None => self.address(request).map_err(config)?,
+        };
         for _ in 0..=REDIRECTS {
-            let answer = self.send(request, url.clone(), &proof).await?;
+            let answer = self.send(request, payload, url.clone(), &proof).await?;
             let Some(location) = answer.location.as_deref().filter(|_| is_redirect(answer.status)) else {
                 return Ok(answer);
             };
@@ -70,6 +79,7 @@ impl Client {
     pub(super) async fn send(
         &self,
         request: &Request,
+        payload: Option<&Payload>,
         url: Url,
         proof: &Arc<Proof>,
     ) -> Result<Answer, Trouble> {
@@ -82,8 +92,13 @@ impl Client {
             sending = sending.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             sending = sending.body(body.clone());
         }
-        // Last, so that a connection's own headers win.
-        let sending = sending.headers(proof.headers.clone());
+        // Last, so that a connection's own headers win; but a file is what it is.
+        let mut sending = sending.headers(proof.headers.clone());
+        if let Some(payload) = payload {
+            sending = payload.attach(sending).await.map_err(|error| {
+                Trouble::new(Again::Never, Class::State, format!("{shown}: the file can't be read: {error}"))
+            })?;
+        }
 
         let permit = shared.guard.enter(self.priority, &shown).await?;
         self.sent.add();

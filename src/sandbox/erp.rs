@@ -49,6 +49,12 @@ CREATE TABLE IF NOT EXISTS b2market_orders (
     "createdAt" TEXT, "updatedAt" TEXT);
 "#;
 
+/// The rest of what the shipped jobs read and write: empty tables, where the schema has no view or table of the name.
+const INTERFACE: [&str; 2] = [
+    include_str!("../../packaging/erp/sqlite/one.sql"),
+    include_str!("../../packaging/erp/sqlite/b2market.sql"),
+];
+
 /// Creates the ERP at `path`, or opens the one that is there and leaves its rows.
 ///
 /// # Errors
@@ -60,7 +66,9 @@ pub async fn create(path: &Path, size: Size) -> Result<SqlitePool, sqlx::Error> 
         .journal_mode(SqliteJournalMode::Wal)
         .busy_timeout(Duration::from_secs(10));
     let pool = SqlitePoolOptions::new().max_connections(4).connect_with(options).await?;
-    sqlx::raw_sql(SCHEMA).execute(&pool).await?;
+    for sql in [SCHEMA].into_iter().chain(INTERFACE) {
+        sqlx::raw_sql(sql).execute(&pool).await?;
+    }
     let mut fill = pool.begin().await?;
     sqlx::query(
         "WITH RECURSIVE n(i) AS (SELECT 1 WHERE ?1 > 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)

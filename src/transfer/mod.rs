@@ -5,6 +5,7 @@
 
 mod exact;
 mod fields;
+pub mod files;
 
 pub use exact::json;
 pub use fields::each_field;
@@ -23,6 +24,9 @@ use std::collections::HashSet;
 pub struct Digest(pub [u8; 16]);
 
 impl Digest {
+    /// Nothing has it: it stands for a content that is not known.
+    pub const UNKNOWN: Self = Self([0; 16]);
+
     /// The digest of a content, byte for byte.
     #[must_use]
     pub fn of(content: &[u8]) -> Self {
@@ -120,13 +124,16 @@ pub struct Exchange {
     pub answer: String,
 }
 
-/// A record whose last write was begun and never answered for, where it must not be written twice.
+/// A record of which it is not known whether the other side has it, where it must not be written twice: its last write was
+/// begun and never answered for, or its first is still to come.
 #[derive(Debug)]
 pub struct Doubted {
     /// It as it is now.
     pub record: Record,
     /// The digest of what was sent, where that is known.
     pub sent: Option<Digest>,
+    /// It was never sent from here.
+    pub is_first: bool,
 }
 
 /// What a source gives at a time: a page, or some thousand rows of a query.
@@ -202,6 +209,10 @@ pub trait Source: Send {
     /// Requests sent so far.
     fn requests(&self) -> u64 {
         0
+    }
+    /// How many rows there are in all, once that is known and will not change.
+    fn total(&self) -> Option<u64> {
+        None
     }
 }
 

@@ -171,11 +171,13 @@ impl Platform {
         }
         let items = rows.len() as u64;
         let Position::Number(at) = *at else { panic!("pages are numbered here") };
-        let skip = if rules.steps == Steps::Told { at } else { (at - 1) * self.size };
+        let skip = if rules.steps == Steps::Counted { (at - 1) * self.size } else { at };
         let told = skip + self.size;
         let next = if told < items { Next::At(Position::Number(told)) } else { Next::End };
         let (items, pages) = match self.totals {
             Totals::Exact => (Some(items), Some(items.div_ceil(self.size))),
+            // Offsets have nothing but the number of rows: one that is too low ends the list early.
+            Totals::ItemsOff(off) if off < 0 && rules.steps == Steps::Rows => (None, None),
             Totals::ItemsOff(off) => {
                 (Some(items.saturating_add_signed(off)), Some(items.div_ceil(self.size)))
             }
@@ -184,7 +186,7 @@ impl Platform {
         };
         let facts = PageFacts {
             server_time: Some(CursorFormat::EpochSeconds.floor(server_time)),
-            total_pages: if rules.steps == Steps::Told { None } else { pages },
+            total_pages: pages.filter(|_| rules.steps == Steps::Counted),
             total_items: items,
             next,
             ..PageFacts::default()
@@ -196,7 +198,7 @@ impl Platform {
 
 impl Job {
     fn new(steps: Steps) -> Self {
-        let first = if steps == Steps::Told { Position::Number(0) } else { Position::Number(1) };
+        let first = Position::Number(u64::from(steps == Steps::Counted));
         let rules = WalkRules { first, steps, settle: SETTLE, ..WalkRules::default() };
         Self { watermark: None, known: BTreeMap::new(), erp: BTreeMap::new(), kept: None, stuck: None, rules }
     }
@@ -258,7 +260,11 @@ impl Job {
 /// How its runs ended before it was quiet.
 fn world(seed: u64) -> Vec<Run> {
     let mut platform = Platform::new(seed);
-    let steps = if platform.dice.random_bool(0.3) { Steps::Told } else { Steps::Counted };
+    let steps = match platform.dice.random_range(0..10) {
+        0..3 => Steps::Told,
+        3..5 => Steps::Rows,
+        _ => Steps::Counted,
+    };
     let mut job = Job::new(steps);
     let mut runs = Vec::new();
     for _ in 0..platform.dice.random_range(1..12) {
@@ -306,9 +312,9 @@ fn whatever_a_list_does_while_it_is_walked_nothing_is_missed() {
     }
     // A model in which nothing goes wrong tests nothing.
     if seeds >= 200 {
-        assert_eq!(ends.keys().collect::<Vec<_>>(), ["CutOff", "Failed", "Proved", "Unproved"], "{ends:?}");
+        assert!(["CutOff", "Proved", "Unproved"].iter().all(|end| ends.contains_key(*end)), "{ends:?}");
         assert!(
-            ends["Failed"] * 4 < ends["Proved"],
+            ends.get("Failed").is_none_or(|failed| failed * 100 < ends["Proved"]),
             "the guards stop too many walks that only move: {ends:?}"
         );
     }

@@ -42,6 +42,8 @@ impl Default for WalkRules {
 pub enum Steps {
     /// By ones; totals, or an empty page, say where the end is.
     Counted,
+    /// By the rows each page had: positions are offsets. The total of rows, or an empty page, says where the end is.
+    Rows,
     /// Each page says what comes next, until one does not.
     Told,
 }
@@ -363,6 +365,11 @@ impl Walk {
                 };
                 (!is_last).then(|| Position::Number(at.saturating_add(1)))
             }
+            // However many rows were asked for: a platform that gives fewer at a time must not have some left out.
+            (Steps::Rows, Position::Number(at), _) => {
+                let is_last = on_page == 0 || facts.total_items.is_some_and(|items| pass.rows >= items);
+                (!is_last).then(|| Position::Number(at.saturating_add(on_page)))
+            }
             _ => match &facts.next {
                 Next::At(next) => Some(next.clone()),
                 Next::End | Next::Unsaid => None,
@@ -375,8 +382,8 @@ impl Walk {
             (_, Position::Token(Some(token))) if pass.comes_back_to(token) => return Err(back()),
             _ => {}
         }
-        // A shift by exactly a page shows one page twice; no shift shows it three times.
-        if pass.same > 1 {
+        // A shift by exactly a page shows one page twice, a second one thrice; nothing shifts like that time after time.
+        if pass.same >= rules.idle_pages {
             return Err(Stuck::Same { page });
         }
         let promised =

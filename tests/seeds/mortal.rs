@@ -1,16 +1,17 @@
 //! The ends of a run with a fate: at a step decided beforehand the process dies, or the ERP fails under the writer.
 
-use super::world::Erp;
+use crate::support::{Erp, Session};
+use cadenced::connection::Dialect;
 use cadenced::connectors::Ends;
 use cadenced::transfer::{
     Batch, Checkpoint, Chunk, Class, Doubted, Failure, LookedUp, Progress, Record, Rejected, Settled, Sink,
     Source,
 };
 use futures_util::future::BoxFuture;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _};
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::SqliteConnectOptions;
 use std::future::{pending, poll_fn};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 use tokio::sync::Notify;
@@ -28,7 +29,9 @@ pub(super) enum Blow {
     ErpDown,
     /// The database commits, but the connection is lost before it can say so.
     CommitUnheard,
-    /// Another program holds the database's lock.
+    /// The server ends the connection when the write has been polled so often.
+    Dropped(u32),
+    /// Another program holds the lock of the database, or of the table.
     Locked,
     /// Another program reads on, so that the transaction can't be committed.
     CommitFails,
@@ -52,6 +55,7 @@ impl Blow {
             Self::DieAfter => "kill after a step",
             Self::ErpDown => "ERP down",
             Self::CommitUnheard => "ERP's commit unheard",
+            Self::Dropped(_) => "ERP's connection dropped",
             Self::Locked => "ERP locked",
             Self::CommitFails => "ERP's commit failed",
             Self::DiskFull => "ERP's disk full",
@@ -67,21 +71,26 @@ pub(super) struct Fate {
     left: Arc<Mutex<Option<(u32, Blow)>>>,
     struck: Arc<Mutex<Option<Blow>>>,
     dead: Arc<Notify>,
-    erp: Erp,
+    /// What fails under the writer, where something is to.
+    erp: Option<Arc<Erp>>,
     /// The other program's connection that holds the lock, or the room.
-    other: Arc<tokio::sync::Mutex<Option<SqliteConnection>>>,
+    other: Arc<tokio::sync::Mutex<Option<Session>>>,
 }
 
 impl Fate {
     /// The blow falls on the step after `steps` others; a death counts every step, a failing ERP its writes.
-    pub(super) fn new(erp: &Erp, blow: Option<(u32, Blow)>) -> Self {
+    pub(super) fn new(erp: Option<&Arc<Erp>>, blow: Option<(u32, Blow)>) -> Self {
         Self {
             left: Arc::new(Mutex::new(blow)),
             struck: Arc::default(),
             dead: Arc::default(),
-            erp: erp.clone(),
+            erp: erp.cloned(),
             other: Arc::default(),
         }
+    }
+
+    fn erp(&self) -> &Erp {
+        self.erp.as_ref().expect("only an ERP that is written to fails")
     }
 
     /// Returns when the process is to die.
@@ -102,17 +111,17 @@ impl Fate {
     /// Undoes what was done to the ERP.
     pub(super) async fn heal(&self) {
         if let Some(mut other) = self.other.lock().await.take() {
-            match self.struck() {
+            let undo = match self.struck() {
                 Some(Blow::DiskFull | Blow::DiskNearlyFull) => {
-                    let free = "pragma max_page_count = 1000000; drop table ballast";
-                    sqlx::raw_sql(free).execute(&mut other).await.unwrap();
+                    "pragma max_page_count = 1000000; drop table ballast"
                 }
-                _ => drop(sqlx::raw_sql("rollback").execute(&mut other).await.unwrap()),
-            }
-            other.close().await.unwrap();
+                _ if self.erp().dialect == Dialect::Mysql => "unlock tables",
+                _ => "rollback",
+            };
+            other.run(undo).await;
         }
         if self.struck() == Some(Blow::TableAway) {
-            sqlx::query("alter table away rename to b2market_orders").execute(&self.erp.pool).await.unwrap();
+            self.erp().run("alter table away rename to b2market_orders").await;
         }
     }
 
@@ -144,19 +153,19 @@ impl Fate {
     }
 
     async fn strike<T>(&self, blow: Option<Blow>, step: impl Future<Output = T>) -> T {
+        let mut step = Box::pin(step);
         match blow {
             Some(Blow::DieBefore) => self.die().await,
             Some(Blow::DieWithin(polls)) => {
-                let (mut step, mut left) = (pin!(step), polls);
-                poll_fn(|context| {
-                    if left == 0 {
-                        return Poll::Ready(());
-                    }
-                    left -= 1;
-                    step.as_mut().poll(context).map(drop)
-                })
-                .await;
+                poll_times(step.as_mut(), polls).await;
                 self.die().await
+            }
+            Some(Blow::Dropped(polls)) => {
+                if let Some(done) = poll_times(step.as_mut(), polls).await {
+                    return done;
+                }
+                self.erp().drop_connections().await;
+                step.await
             }
             Some(Blow::DieAfter) => {
                 step.await;
@@ -175,13 +184,17 @@ impl Fate {
                 sink.write(batch).await?;
                 return Err(gone());
             }
-            Some(Blow::Locked) => self.also("begin immediate").await,
+            Some(Blow::Locked) => {
+                let lock = match self.erp().dialect {
+                    Dialect::Sqlite => "begin immediate",
+                    Dialect::Postgres => "begin; lock table b2market_orders in access exclusive mode",
+                    Dialect::Mysql => "lock tables b2market_orders write",
+                };
+                self.also(lock).await;
+            }
             Some(Blow::CommitFails) => self.also("begin; select count(*) from b2market_orders").await,
             Some(Blow::DiskFull) => self.fill().await,
-            Some(Blow::TableAway) => {
-                let away = "alter table b2market_orders rename to away";
-                sqlx::query(away).execute(&self.erp.pool).await.unwrap();
-            }
+            Some(Blow::TableAway) => self.erp().run("alter table b2market_orders rename to away").await,
             _ => {}
         }
         let settled = self.strike(blow, sink.write(batch)).await;
@@ -194,25 +207,36 @@ impl Fate {
     }
 
     /// Another program does this, and is not done.
-    async fn also(&self, sql: &'static str) {
-        let options = SqliteConnectOptions::new().filename(&self.erp.file);
-        let mut other = options.connect().await.unwrap();
-        sqlx::raw_sql(sql).execute(&mut other).await.unwrap();
+    async fn also(&self, sql: &str) {
+        let mut other = self.erp().session().await;
+        other.run(sql).await;
         *self.other.lock().await = Some(other);
     }
 
     /// Leaves no page free, and allows no more: in a shared cache the limit holds for all its connections.
     async fn fill(&self) {
-        let options = SqliteConnectOptions::new().filename(&self.erp.file).shared_cache(true);
-        let mut other = options.connect().await.unwrap();
-        sqlx::raw_sql("create table ballast (x)").execute(&mut other).await.unwrap();
-        let pages: i64 = sqlx::query_scalar("pragma page_count").fetch_one(&mut other).await.unwrap();
-        let limit = format!("pragma max_page_count = {pages}");
-        sqlx::raw_sql(AssertSqlSafe(limit)).execute(&mut other).await.unwrap();
-        while sqlx::raw_sql("insert into ballast values (zeroblob(3000))").execute(&mut other).await.is_ok() {
-        }
+        let options = SqliteConnectOptions::new().filename(self.erp().file()).shared_cache(true);
+        let mut other = Session::Sqlite(options.connect().await.unwrap());
+        other.run("create table ballast (x)").await;
+        let pages = other.texts("select cast(page_count as text) from pragma_page_count").await;
+        let pages = pages[0][0].clone().unwrap();
+        other.run(&format!("pragma max_page_count = {pages}")).await;
+        while other.try_run("insert into ballast values (zeroblob(3000))").await.is_ok() {}
         *self.other.lock().await = Some(other);
     }
+}
+
+/// Drives a step so often at most; what it came to, if it ended with that.
+async fn poll_times<T>(mut step: Pin<&mut impl Future<Output = T>>, times: u32) -> Option<T> {
+    let mut left = times;
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        step.as_mut().poll(context).map(Some)
+    })
+    .await
 }
 
 /// An end of a run that shares its fate.

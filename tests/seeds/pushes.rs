@@ -3,7 +3,7 @@
 //! each is there once.
 
 use super::mortal::{Blow, Fate, mortal};
-use super::world::{Erp, eager, open};
+use super::world::{eager, open};
 use super::{Play, Tally};
 use crate::support::{Mishap, Shelf};
 use axum::http::Method;
@@ -29,17 +29,15 @@ const BAD: i64 = 13;
 pub(super) struct World {
     shelf: Shelf,
     erp: SqlitePool,
-    file: PathBuf,
     dir: tempfile::TempDir,
     tally: Tally,
 }
 
-impl Play for World {
-    async fn create(tally: &Tally) -> Self {
+impl World {
+    pub(super) async fn new(tally: &Tally) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join("erp.db");
         let options = SqliteConnectOptions::new()
-            .filename(&file)
+            .filename(dir.path().join("erp.db"))
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Off);
@@ -47,9 +45,11 @@ impl Play for World {
         let tables = "create table items (id text primary key, shelf text, value); \
                       create table events (id text primary key, value)";
         sqlx::raw_sql(tables).execute(&erp).await.unwrap();
-        Self { shelf: Shelf::start().await, erp, file, dir, tally: tally.clone() }
+        Self { shelf: Shelf::start().await, erp, dir, tally: tally.clone() }
     }
+}
 
+impl Play for World {
     async fn play(&mut self, seed: u64) -> Result<(), String> {
         let mut dice = StdRng::seed_from_u64(seed);
         sqlx::raw_sql("delete from items; delete from events").execute(&self.erp).await.unwrap();
@@ -65,7 +65,7 @@ impl Play for World {
         let mut daemon = self.start(&loaded, seed).await;
         for _ in 0..dice.random_range(4..=9) {
             let job = if dice.random_bool(0.5) { "items" } else { "events" };
-            let fate = Fate::new(&self.mortal(), draw(&mut dice));
+            let fate = Fate::new(None, draw(&mut dice));
             let ended = daemon.run(job, &fate).await;
             if let Some(blow) = fate.struck() {
                 self.tally.count(blow.name());
@@ -91,7 +91,7 @@ impl Play for World {
         // What is gone is gone with the second read that misses it.
         for run in 1..=3 {
             for job in ["items", "events"] {
-                match daemon.run(job, &Fate::new(&self.mortal(), None)).await {
+                match daemon.run(job, &Fate::new(None, None)).await {
                     Some(Ok(_)) => {}
                     other => return Err(format!("{job}: run {run} on a quiet platform: {other:?}")),
                 }
@@ -100,7 +100,7 @@ impl Play for World {
         self.verdict(&mut daemon, looks_up).await?;
         let before = self.shelf.take_log().len();
         for job in ["items", "events"] {
-            daemon.run(job, &Fate::new(&self.mortal(), None)).await;
+            daemon.run(job, &Fate::new(None, None)).await;
         }
         let sent = self.shelf.take_log();
         drop(daemon);
@@ -207,10 +207,6 @@ impl World {
         config::load(&Sources { file: Some(file), ..Sources::default() }).unwrap()
     }
 
-    fn mortal(&self) -> Erp {
-        Erp { pool: self.erp.clone(), file: self.file.clone(), has_log: false }
-    }
-
     fn state(&self, seed: u64) -> PathBuf {
         self.dir.path().join(format!("state-{seed}"))
     }
@@ -256,7 +252,7 @@ impl World {
             let work = &daemon.loaded.jobs[&job].work;
             retry_rejects(&daemon.store, &job, work, &wanted).await.unwrap();
         }
-        daemon.run("events", &Fate::new(&self.mortal(), None)).await;
+        daemon.run("events", &Fate::new(None, None)).await;
         let events = self.shelf.kept().events.clone();
         if events != expected {
             return Err(format!("the platform has {events:?}, the ERP {expected:?}"));

@@ -3,13 +3,14 @@
 use super::Tally;
 use super::mortal::{Blow, Fate, mortal};
 use super::noise::Noise;
+use crate::support::Erp;
 use cadenced::clock::{Clock, SharedClock};
 use cadenced::config::{self, Loaded, Sources};
-use cadenced::connection::{Connection, ConnectionKind};
+use cadenced::connection::{Connection, ConnectionKind, Dialect};
 use cadenced::connectors::Connectors;
 use cadenced::job::Job;
 use cadenced::run::{Cause, Counts, Outcome, Slot};
-use cadenced::sandbox::{B2Market, Sort, WireOptions, b2market, erp};
+use cadenced::sandbox::{B2Market, Sort, WireOptions, b2market};
 use cadenced::state::{Claim, Claimed, Closing, Coordinator as _, LedgerBatch, StateError, Store, Token};
 use cadenced::transfer::{Class, Failure, copy};
 use cadenced::words::ConnectionName;
@@ -17,7 +18,6 @@ use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
 use serde_json::Value;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool};
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -34,46 +34,13 @@ impl Clock for Skewed {
     }
 }
 
-/// What outlasts a seed: the platform's thread, the ERP's files, the client.
+/// What outlasts a seed: the platform's thread, the ERP's databases, the client.
 pub(super) struct World {
     market: B2Market,
-    /// One with a write-ahead log, which readers don't disturb, and one without.
-    erps: [Erp; 2],
+    /// Of SQLite one with a write-ahead log, which readers don't disturb, and one without; else one.
+    erps: Vec<Arc<Erp>>,
     dir: tempfile::TempDir,
     tally: Tally,
-}
-
-/// A database that stands for the ERP's.
-#[derive(Clone)]
-pub(super) struct Erp {
-    pub(super) pool: SqlitePool,
-    pub(super) file: PathBuf,
-    pub(super) has_log: bool,
-}
-
-impl Erp {
-    async fn new(dir: &Path, has_log: bool) -> Self {
-        let file = dir.join(if has_log { "logged.db" } else { "erp.db" });
-        let size = erp::Size { warehouses: 0, articles: 0 };
-        let pool = erp::create(&file, size).await.unwrap();
-        // Every version a row ever had, in the order they were written.
-        let written = r#"
-            create table written (n integer primary key, id text, version text);
-            create trigger inserted after insert on b2market_orders begin
-                insert into written (id, version)
-                values (new.id, new."updatedAt" || new.status || new."quantityServed" || new.active); end;
-            create trigger updated after update on b2market_orders begin
-                insert into written (id, version)
-                values (new.id, new."updatedAt" || new.status || new."quantityServed" || new.active); end;"#;
-        sqlx::raw_sql(written).execute(&pool).await.unwrap();
-        if has_log {
-            return Self { pool, file, has_log };
-        }
-        pool.close().await;
-        let options = SqliteConnectOptions::new().filename(&file).journal_mode(SqliteJournalMode::Delete);
-        let pool = SqlitePool::connect_with(options).await.unwrap();
-        Self { pool, file, has_log }
-    }
 }
 
 /// How a run ended.
@@ -83,12 +50,20 @@ enum RunEnd {
 }
 
 impl World {
-    pub(super) async fn new(tally: &Tally) -> Self {
+    pub(super) async fn new(dialect: Dialect, tally: &Tally) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = cadenced::sandbox::Clock::standing(DateTime::UNIX_EPOCH);
         let wire = WireOptions { clock, ..WireOptions::default() };
         let market = B2Market::start(b2market::Options { wire, ..b2market::Options::default() }).unwrap();
-        let erps = [Erp::new(dir.path(), true).await, Erp::new(dir.path(), false).await];
+        let mut erps = vec![Arc::new(Erp::new(dialect).await)];
+        if dialect == Dialect::Sqlite {
+            let erp = Erp::new(dialect).await;
+            erp.run("pragma journal_mode = delete").await;
+            erps.push(Arc::new(erp));
+        }
+        for erp in &erps {
+            create(erp).await;
+        }
         Self { market, erps, dir, tally: tally.clone() }
     }
 
@@ -97,9 +72,9 @@ impl World {
         let mut dice = StdRng::seed_from_u64(seed);
         self.market.start_over(seed);
         self.market.take_answers();
-        let erp = self.erps[usize::from(dice.random_bool(0.5))].clone();
-        let clear = "delete from b2market_orders; delete from written";
-        sqlx::raw_sql(clear).execute(&erp.pool).await.unwrap();
+        let nth = dice.random_range(0..self.erps.len());
+        let (erp, has_log) = (Arc::clone(&self.erps[nth]), nth == 0);
+        erp.run("delete from b2market_orders; delete from written").await;
         let quiet = Arc::new(AtomicBool::new(false));
         let mut noise = Noise::new(seed, &quiet, &self.tally);
         self.set_up(&mut dice, &mut noise);
@@ -110,10 +85,10 @@ impl World {
         let skew = TimeDelta::seconds(dice.random_range(-90..=90));
         let clock: SharedClock = Arc::new(Skewed(self.market.wire.clock().clone(), skew));
         let page_size = dice.random_range(4..=11);
-        let loaded = [self.config(&erp, page_size, ""), self.config(&erp, page_size, "?cache=shared")];
+        let loaded = [self.config(&erp, page_size, ""), self.config(&erp, page_size, "&cache=shared")];
         let mut daemon = self.start(&loaded, seed, &clock).await;
         for _ in 0..dice.random_range(3..=7) {
-            let fate = Fate::new(&erp, draw(&mut dice, erp.has_log));
+            let fate = Fate::new(Some(&erp), draw(&mut dice, erp.dialect, has_log));
             let end = daemon.run(&fate).await;
             fate.heal().await;
             if let Some(blow) = fate.struck() {
@@ -143,7 +118,7 @@ impl World {
         self.market.wire.heal();
         for run in 1..=2 {
             self.market.wire.clock().advance(Duration::from_secs(dice.random_range(0..=4000)));
-            match daemon.run(&Fate::new(&erp, None)).await {
+            match daemon.run(&Fate::new(Some(&erp), None)).await {
                 RunEnd::Ended(Ok(note), _) if run == 1 || note.is_none() => {}
                 RunEnd::Ended(Ok(note), _) => return Err(format!("run {run} on a quiet platform: {note:?}")),
                 RunEnd::Ended(Err(failure), _) => {
@@ -154,7 +129,7 @@ impl World {
         }
         drop(daemon);
         std::fs::remove_dir_all(self.state(seed)).unwrap();
-        self.verdict(&erp.pool).await
+        self.verdict(&erp).await
     }
 
     /// The platform as it is before the first run.
@@ -187,15 +162,16 @@ impl World {
         self.market.set_max_page_size(cap);
     }
 
-    /// `options` are those of the ERP's address.
+    /// `options` are more of the SQLite address's.
     fn config(&self, erp: &Erp, page_size: u32, options: &str) -> Loaded {
         let url = self.market.url();
+        let options = if erp.dialect == Dialect::Sqlite { options } else { "" };
         let file = self.dir.path().join("cadenced.toml");
         let text = format!(
             r#"
             timezone = "Europe/Madrid"
             [connection.erp]
-            sql = "sqlite://{}{options}"
+            sql = "{}{options}"
             [connection.b2market]
             url = "{url}"
             auth = {{ login = "/login", body = {{ _username = "erp", _password = "b2m-secret" }}, token = "token", renew-on = [401, 403] }}
@@ -210,7 +186,7 @@ impl World {
             pages = {{ total = "pagination.totalPages", items = "pagination.totalItems" }}
             since = {{ field = "updatedAt", format = "%Y-%m-%d %H:%M:%S", timezone = "Europe/Madrid", start = "1999-01-01 01:00:00", overlap = "10m", settle = "60s" }}
             "#,
-            erp.file.display()
+            erp.url
         );
         std::fs::write(&file, text).unwrap();
         config::load(&Sources { file: Some(file), ..Sources::default() }).unwrap()
@@ -244,8 +220,8 @@ impl World {
         self.start(loaded, seed, clock).await
     }
 
-    async fn verdict(&self, pool: &SqlitePool) -> Result<(), String> {
-        let differences = erp::differences(pool, &self.market.orders()).await.unwrap();
+    async fn verdict(&self, erp: &Erp) -> Result<(), String> {
+        let differences = erp.differences(&self.market.orders(), "b2market_orders", str::to_owned).await;
         if !differences.is_empty() {
             return Err(format!("the tables differ:\n  {}", differences.join("\n  ")));
         }
@@ -261,9 +237,8 @@ impl World {
             }
         }
         let mut latest: HashMap<String, usize> = HashMap::new();
-        let written: Vec<(String, String)> =
-            sqlx::query_as("select id, version from written order by n").fetch_all(pool).await.unwrap();
-        for (id, version) in written {
+        for written in erp.texts("select id, version from written order by n").await {
+            let [id, version] = <[_; 2]>::try_from(written).unwrap().map(Option::unwrap);
             let before = latest.get(&id).copied().unwrap_or(0);
             let held = held.get(&(id.clone(), version.clone())).map(Vec::as_slice).unwrap_or_default();
             let Some(answer) = held.iter().find(|answer| **answer >= before) else {
@@ -277,8 +252,54 @@ impl World {
     }
 }
 
+/// The fields of an order besides its id.
+const COLUMNS: &str = "idRemote reference numOrder company client agent status season shippingAddress billingAddress discount \
+    lines dateOrder dateModified dateDelivery observation grossAmount baseAmount shippingAmount taxAmount taxrecAmount \
+    totalAmount totalQuantity quantityServed quantityPending shipper origin isSale active createdBy updatedBy createdAt updatedAt";
+
+/// A table of texts that shows what it got, and beside it every version a row ever had, in the order they were written.
+async fn create(erp: &Erp) {
+    let (quote, text, number) = match erp.dialect {
+        Dialect::Sqlite => ('"', "text", "integer"),
+        Dialect::Postgres => ('"', "text", "bigserial"),
+        Dialect::Mysql => ('`', "longtext", "bigint auto_increment"),
+    };
+    let named = |column: &str| format!("{quote}{column}{quote}");
+    let columns: Vec<_> = COLUMNS.split_whitespace().map(|name| format!("{} {text}", named(name))).collect();
+    let columns = columns.join(", ");
+    erp.run(&format!("create table b2market_orders (id varchar(40) primary key, {columns})")).await;
+    let written =
+        format!("create table written (n {number} primary key, id varchar(40), version varchar(200))");
+    erp.run(&written).await;
+    let parts = [
+        format!("new.{}", named("updatedAt")),
+        "new.status".to_owned(),
+        format!("new.{}", named("quantityServed")),
+        "case when new.active in ('1', 'true') then '1' else '0' end".to_owned(),
+    ];
+    let version = match erp.dialect {
+        Dialect::Mysql => format!("concat({})", parts.join(", ")),
+        _ => parts.join(" || "),
+    };
+    let keep = format!("insert into written (id, version) values (new.id, {version})");
+    let keep = match erp.dialect {
+        Dialect::Sqlite => format!("begin {keep}; end"),
+        Dialect::Mysql => keep,
+        Dialect::Postgres => {
+            let function = "create function keep() returns trigger language plpgsql as";
+            erp.run(&format!("{function} $$ begin {keep}; return null; end $$")).await;
+            "execute function keep()".to_owned()
+        }
+    };
+    for event in ["insert", "update"] {
+        let trigger =
+            format!("create trigger {event}ed after {event} on b2market_orders for each row {keep}");
+        erp.run(&trigger).await;
+    }
+}
+
 /// No time passes here: waits would be for ever, and a platform left alone would stay so.
-pub(super) fn eager(loaded: &Loaded) -> BTreeMap<ConnectionName, Connection> {
+pub(crate) fn eager(loaded: &Loaded) -> BTreeMap<ConnectionName, Connection> {
     let mut connections = loaded.connections.clone();
     for connection in connections.values_mut() {
         if let ConnectionKind::Rest(rest) = &mut connection.kind {
@@ -291,7 +312,7 @@ pub(super) fn eager(loaded: &Loaded) -> BTreeMap<ConnectionName, Connection> {
 }
 
 /// What happens to the next run, if anything.
-fn draw(dice: &mut StdRng, has_log: bool) -> Option<(u32, Blow)> {
+fn draw(dice: &mut StdRng, dialect: Dialect, has_log: bool) -> Option<(u32, Blow)> {
     let (steps, writes) = (dice.random_range(0..60), dice.random_range(0..6));
     match dice.random_range(0..100) {
         0..10 => Some((steps, Blow::DieBefore)),
@@ -301,6 +322,7 @@ fn draw(dice: &mut StdRng, has_log: bool) -> Option<(u32, Blow)> {
         40..48 => Some((writes, Blow::CommitUnheard)),
         48..52 => Some((writes, Blow::Locked)),
         52..56 => Some((writes, Blow::TableAway)),
+        56..66 if dialect != Dialect::Sqlite => Some((writes, Blow::Dropped(dice.random_range(1..=40)))),
         56..61 => Some((writes, Blow::DiskFull)),
         // With a log a reader keeps nobody from committing.
         61..66 => Some((writes, if has_log { Blow::DiskFull } else { Blow::CommitFails })),
@@ -360,7 +382,7 @@ impl Daemon {
 }
 
 /// Opens the state as soon as the process before has let go of it: what it began on disk runs to its end.
-pub(super) async fn open(dir: &Path, clock: &SharedClock) -> Store {
+pub(crate) async fn open(dir: &Path, clock: &SharedClock) -> Store {
     loop {
         let (dir, clock) = (dir.to_owned(), Arc::clone(clock));
         match tokio::task::spawn_blocking(move || Store::open(&dir, clock)).await.unwrap() {

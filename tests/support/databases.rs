@@ -11,6 +11,7 @@ use sqlx::{AssertSqlSafe, Connection as _, MySqlConnection, PgConnection, Row, S
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -39,6 +40,33 @@ impl Erp {
         let mut session = Session::open(dialect, &server.url(dialect, server.first)).await.unwrap();
         session.run(&format!("create database {name}")).await;
         Self { dialect, url: server.url(dialect, &name), own: None }
+    }
+
+    /// The file of an SQLite database.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.own.as_ref().expect("servers have no file").path().join("erp.db")
+    }
+
+    /// Ends every connection to the database, in the middle of whatever it does.
+    pub(crate) async fn drop_connections(&self) {
+        let mut session = self.session().await;
+        let sql = match self.dialect {
+            Dialect::Sqlite => return,
+            Dialect::Postgres => {
+                "select pg_terminate_backend(pid)::text from pg_stat_activity
+                 where datname = current_database() and pid <> pg_backend_pid()"
+            }
+            Dialect::Mysql => {
+                "select cast(id as char) from information_schema.processlist
+                 where db = database() and id <> connection_id()"
+            }
+        };
+        for id in session.texts(sql).await.into_iter().flatten().flatten() {
+            if self.dialect == Dialect::Mysql {
+                // It may have ended by itself.
+                let _ = session.try_run(&format!("kill {id}")).await;
+            }
+        }
     }
 
     /// A session of the ERP's own.
@@ -161,13 +189,17 @@ impl Session {
 
     /// Runs statements that give no rows.
     pub(crate) async fn run(&mut self, sql: &str) {
+        self.try_run(sql).await.unwrap_or_else(|error| panic!("{error}: {sql}"));
+    }
+
+    /// The same, where they may fail.
+    pub(crate) async fn try_run(&mut self, sql: &str) -> sqlx::Result<()> {
         let raw = sqlx::raw_sql(AssertSqlSafe(sql));
-        let done = match self {
+        match self {
             Self::Sqlite(connection) => raw.execute(connection).await.map(drop),
             Self::Postgres(connection) => raw.execute(connection).await.map(drop),
             Self::Mysql(connection) => raw.execute(connection).await.map(drop),
-        };
-        done.unwrap_or_else(|error| panic!("{error}: {sql}"));
+        }
     }
 
     /// The rows of a query, each value as the database writes it.

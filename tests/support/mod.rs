@@ -11,14 +11,16 @@ mod runs;
 mod service;
 mod shelf;
 mod site;
+mod uploads;
 
 pub(crate) use daemon::{Daemon, Said};
-pub(crate) use databases::Erp;
+pub(crate) use databases::{Erp, Session};
 pub(crate) use frontage::{PASSWORD, USER, caller, known_customer};
-pub(crate) use program::{json, program, repository, signal, stderr};
+pub(crate) use program::{connections, json, program, repository, shipped, signal, stderr};
 pub(crate) use service::Service;
 pub(crate) use shelf::{Mishap, Shelf};
 pub(crate) use site::{Site, TOKEN};
+pub(crate) use uploads::{Archive, pdf};
 
 use std::time::Duration;
 

@@ -18,7 +18,7 @@ impl Site {
         String::from_utf8(output.stdout).unwrap()
     }
 
-    pub(super) fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = program(self.dir());
         command.arg("--config").arg(self.config()).args(arguments);
         command
@@ -34,6 +34,25 @@ pub(crate) fn program(dir: &Path) -> Command {
 
 pub(crate) fn repository() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Copies these shipped schedules into `schedules` of a directory; the others want connections of their own.
+pub(crate) fn shipped(dir: &Path, platforms: &[&str]) {
+    std::fs::create_dir_all(dir.join("schedules")).unwrap();
+    for platform in platforms {
+        let file = format!("schedules/{platform}.toml");
+        std::fs::copy(repository().join(&file), dir.join(&file)).unwrap();
+    }
+}
+
+/// A connection for each shipped schedule, to where nobody listens, and the ERP's.
+pub(crate) fn connections() -> String {
+    let mut text = "[connection.erp]\nsql = \"sqlite://erp.db\"\n".to_owned();
+    for entry in std::fs::read_dir(repository().join("schedules")).unwrap() {
+        let platform = entry.unwrap().path().file_stem().unwrap().display().to_string();
+        text.push_str(&format!("[connection.{platform}]\nurl = \"http://127.0.0.1:1\"\n"));
+    }
+    text
 }
 
 /// Sends a signal, by name, to a process of ours.

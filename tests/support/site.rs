@@ -16,6 +16,15 @@ use tokio::sync::OnceCell;
 /// The token of the admin endpoint.
 pub(crate) const TOKEN: &str = "admin-token-of-the-tests";
 
+/// The schedules of the platforms there are.
+const SHIPPED: [(&str, &str); 2] = [
+    ("one.toml", include_str!("../../schedules/one.toml")),
+    ("b2market.toml", include_str!("../../schedules/b2market.toml")),
+];
+
+/// The jobs that come due by themselves.
+const LIVE: [&str; 2] = ["one-stocks", "b2market-orders"];
+
 /// A site, its platforms running.
 pub(crate) struct Site {
     dir: TempDir,
@@ -28,9 +37,6 @@ pub(crate) struct Site {
     /// What the daemon's file says of platforms that not every site has.
     pub(super) more: Mutex<String>,
 }
-
-/// The schedules that every site has.
-const SHIPPED: [&str; 2] = ["one.toml", "b2market.toml"];
 
 impl Site {
     /// Sets it up; `schedule` is the site's own schedule file, read after the shipped ones.
@@ -47,13 +53,36 @@ impl Site {
                 OpenOptions::new().create_new(true).write(true).mode(0o600).open(dir.path().join(name));
             file.as_mut().unwrap().write_all(secret.as_bytes()).unwrap();
         }
-        std::fs::create_dir(dir.path().join("shipped")).unwrap();
         let (control, more) = (OnceCell::new(), Mutex::default());
         let site = Self { dir, tenant, user, b2market, one, erp, control, more };
-        SHIPPED.into_iter().for_each(|name| site.ship(name));
+        site.quieten();
         site.configure("");
         site.schedule(schedule);
         site
+    }
+
+    /// Runs statements in the ERP.
+    pub(crate) async fn sql(&self, sql: &str) {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&self.erp).await.unwrap();
+    }
+
+    /// Turns off all shipped jobs but those whose two ends every test's site has: the others would come due in the middle
+    /// of a test, and be counted.
+    fn quieten(&self) {
+        let mut quiet = String::new();
+        for (_, shipped) in SHIPPED {
+            let jobs = shipped.parse::<toml::Table>().unwrap();
+            for name in jobs["job"].as_table().unwrap().keys().filter(|name| !LIVE.contains(&name.as_str())) {
+                quiet.push_str(&format!("[job.{name}]\nenabled = false\n"));
+            }
+        }
+        for dir in ["shipped", "quiet"] {
+            std::fs::create_dir(self.dir().join(dir)).unwrap();
+        }
+        for (name, shipped) in SHIPPED {
+            std::fs::write(self.dir().join("shipped").join(name), shipped).unwrap();
+        }
+        std::fs::write(self.dir().join("quiet/quiet.toml"), quiet).unwrap();
     }
 
     /// Writes the daemon's file anew, with these top-level keys besides its own.
@@ -62,7 +91,7 @@ impl Site {
             r#"
 timezone = "UTC"
 state = "state"
-schedules = ["shipped", "site"]
+schedules = ["shipped", "quiet", "site"]
 {keys}
 
 [admin]

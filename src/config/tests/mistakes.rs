@@ -349,7 +349,7 @@ since = { field = "updated", format = "%Y-%m-%d", start = "1999-01-01" }
     cadenced.toml:17:38: job.a.pull.params.page: nothing fills the placeholder `{page}`
       help: `{page}` needs `pages = { … }`
     cadenced.toml:17:54: job.a.pull.params.o: nothing fills the placeholder `{offset}`
-      help: `{offset}` needs `pages = { next = … }`
+      help: `{offset}` needs `pages = { … }`
     cadenced.toml:18:7: job.a.pull.key: must not be empty
     cadenced.toml:23:16: job.b.pull.get: nothing fills the placeholder `{sicne}`
       help: did you mean `since`?

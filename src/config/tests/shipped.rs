@@ -4,21 +4,16 @@ use super::*;
 use crate::job::{Trigger, Work};
 use chrono::{DateTime, Utc};
 
-const PLATFORMS: &str = r#"
-schedules = ["SCHEDULES"]
-[connection.erp]
-sql = "sqlite://erp.db"
-[connection.one]
-url = "https://one.example.com"
-[connection.b2market]
-url = "https://b2market.example.com/api"
-[connection.commerceup]
-url = "https://api.commerceup.io/v1/project"
-"#;
-
+/// The shipped schedules with a connection for each.
 fn shipped() -> Site {
     let schedules = Path::new(env!("CARGO_MANIFEST_DIR")).join("schedules");
-    Site::new(&PLATFORMS.replace("SCHEDULES", &schedules.display().to_string()))
+    let mut text =
+        format!("schedules = [\"{}\"]\n[connection.erp]\nsql = \"sqlite://erp.db\"\n", schedules.display());
+    for file in fs::read_dir(schedules).unwrap() {
+        let platform = file.unwrap().path().file_stem().unwrap().display().to_string();
+        text.push_str(&format!("[connection.{platform}]\nurl = \"https://{platform}.example.com\"\n"));
+    }
+    Site::new(&text)
 }
 
 #[test]
@@ -41,7 +36,13 @@ fn the_shipped_schedules_name_every_row_of_their_platforms() {
         })
         .collect();
     insta::assert_snapshot!(rows.join("\n"), @r"
+    b2market-companies: `10 25 * * * *` in Europe/Madrid, usually 1h apart, live
+    b2market-line-statuses: `5 25 * * * *` in Europe/Madrid, usually 1h apart, live
+    b2market-order-create: `45 */10 * * * *` in Europe/Madrid, usually 10m apart, live
+    b2market-order-statuses: `0 25 * * * *` in Europe/Madrid, usually 1h apart, live
+    b2market-order-sweep: `0 40 2 * * *` in Europe/Madrid, usually 24h apart, live
     b2market-orders: `15 */5 * * * *` in Europe/Madrid, usually 5m apart, live
+    b2market-partners: `15 25 * * * *` in Europe/Madrid, usually 1h apart, live
     commerceup-cancel-order: POST or GET /cancelorder
     commerceup-create-customer: POST or GET /createcustomer
     commerceup-create-order: POST or GET /createorder
@@ -50,21 +51,49 @@ fn the_shipped_schedules_name_every_row_of_their_platforms() {
     commerceup-stock: `0 */5 * * * *` in Europe/Warsaw, usually 5m apart, disabled
     commerceup-stock-movements: `0 */5 * * * *` in Europe/Warsaw, usually 5m apart, disabled
     commerceup-stocks: `0 */5 * * * *` in Europe/Warsaw, usually 5m apart, live
-    one-b2b-prices: `0 15 0 * * *` in Europe/Warsaw, usually 24h apart
-    one-client-add: `0 */10 * * * *` in Europe/Warsaw, usually 10m apart
-    one-client-pull: `0 */2 * * * *` in Europe/Warsaw, usually 2m apart
-    one-client-update: `50 */10 * * * *` in Europe/Warsaw, usually 10m apart
-    one-goods-issued-note-files: after one-goods-issued-notes
-    one-goods-issued-notes: `0 */30 * * * *` in Europe/Warsaw, usually 30m apart, between 08:00-20:00
-    one-invoice-files: after one-invoices
-    one-invoice-statuses: `0 5,35 8-19 * * *` in Europe/Warsaw, usually 30m apart, disabled
-    one-invoices: `0 */30 * * * *` in Europe/Warsaw, usually 30m apart, between 08:00-20:00
-    one-offline-orders: `0 * * * * *` in Europe/Warsaw, usually 1m apart, disabled
-    one-order-status: `40 */10 * * * *` in Europe/Warsaw, usually 10m apart
-    one-orders: `0 * * * * *` in Europe/Warsaw, usually 1m apart
-    one-retail-prices: `0 5-59/10 * * * *` in Europe/Warsaw, usually 10m apart
+    cortecloud-component-codes: `0 10 1 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    cortecloud-component-prices: `0 15 1 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    cortecloud-component-stocks: `0 */10 * * * *` in America/Sao_Paulo, usually 10m apart, disabled
+    cortecloud-components: `0 40 0 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    cortecloud-links: `30 * * * * *` in America/Sao_Paulo, usually 1m apart, live
+    cortecloud-panel-codes: `0 10 1 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    cortecloud-panel-prices: `0 15 1 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    cortecloud-panel-stocks: `0 */10 * * * *` in America/Sao_Paulo, usually 10m apart, disabled
+    cortecloud-panels: `0 40 0 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    cortecloud-services: `0 */5 * * * *` in America/Sao_Paulo, usually 5m apart, live
+    cortecloud-tape-codes: `0 10 1 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    cortecloud-tape-prices: `0 15 1 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    cortecloud-tape-stocks: `0 */10 * * * *` in America/Sao_Paulo, usually 10m apart, disabled
+    cortecloud-tapes: `0 40 0 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    eryxon-cell-ids: after eryxon-cells, disabled
+    eryxon-cells: `0 0 * * * *` in UTC, usually 1h apart, live
+    eryxon-job-ids: after eryxon-jobs, disabled
+    eryxon-jobs: after eryxon-cells, live
+    eryxon-operations: after eryxon-parts, live
+    eryxon-operations-by-id: after eryxon-part-ids, disabled
+    eryxon-part-ids: after eryxon-parts-by-id, disabled
+    eryxon-parts: after eryxon-jobs, live
+    eryxon-parts-by-id: after eryxon-job-ids, disabled
+    eryxon-resources: after eryxon-cells, live
+    one-b2b-prices: `0 15 0 * * *` in Europe/Warsaw, usually 24h apart, live
+    one-client-add: `0 */10 * * * *` in Europe/Warsaw, usually 10m apart, live
+    one-client-ids: `20 */2 * * * *` in Europe/Warsaw, usually 2m apart, live
+    one-client-pull: `0 */2 * * * *` in Europe/Warsaw, usually 2m apart, live
+    one-client-pull-full: `0 */30 * * * *` in Europe/Warsaw, usually 30m apart, disabled
+    one-client-update: `50 */10 * * * *` in Europe/Warsaw, usually 10m apart, live
+    one-goods-issued-note-files: after one-goods-issued-notes, live
+    one-goods-issued-notes: `0 */30 * * * *` in Europe/Warsaw, usually 30m apart, between 08:00-20:00, live
+    one-invoice-files: after one-invoices, live
+    one-invoice-statuses: `0 5,35 8-19 * * *` in Europe/Warsaw, usually 30m apart, live
+    one-invoices: `0 */30 * * * *` in Europe/Warsaw, usually 30m apart, between 08:00-20:00, live
+    one-offline-orders: `0 * * * * *` in Europe/Warsaw, usually 1m apart, live
+    one-order-status: `40 */10 * * * *` in Europe/Warsaw, usually 10m apart, live
+    one-orders: `0 * * * * *` in Europe/Warsaw, usually 1m apart, live
+    one-price-list-clients: after one-b2b-prices, live
+    one-retail-prices: `0 5-59/10 * * * *` in Europe/Warsaw, usually 10m apart, live
     one-stocks: `0 */2 * * * *` in Europe/Warsaw, usually 2m apart, live
-    one-warehouses: initial, disabled
+    one-unused-price-lists: after one-price-list-clients, live
+    one-warehouses: initial, live
     ");
 }
 
@@ -94,14 +123,48 @@ fn the_stock_push_keeps_the_order_it_was_written_in() {
     assert_eq!(pull.changed().unwrap().start, crate::job::Cursor(915_148_800_000));
 }
 
+/// ONe contract §6: segments and clients, prices, stocks, feeds, contents, their files, statuses, offline orders.
+#[test]
+fn a_first_import_has_the_platforms_order() {
+    let loaded = shipped().loaded();
+    let mut places: Vec<_> =
+        loaded.imports.iter().filter(|(name, _)| name.as_str().starts_with("one-")).collect();
+    places.sort_by_key(|(_, place)| **place);
+    let order = [
+        "client-add",
+        "client-update",
+        "client-ids",
+        "b2b-prices",
+        "price-list-clients",
+        "unused-price-lists",
+        "retail-prices",
+        "stocks",
+        "client-pull",
+        "client-pull-full",
+        "orders",
+        "invoices",
+        "goods-issued-notes",
+        "invoice-files",
+        "goods-issued-note-files",
+        "invoice-statuses",
+        "order-status",
+        "offline-orders",
+    ];
+    let names: Vec<&str> = places.iter().map(|(name, _)| name.as_str().trim_start_matches("one-")).collect();
+    assert_eq!(names, order);
+    let initial = |job: &&crate::job::Job| matches!(job.trigger, Trigger::Initial(_));
+    let first: Vec<&str> = loaded.jobs.values().filter(initial).map(|job| job.name.as_str()).collect();
+    assert_eq!(first, ["one-warehouses"], "initial jobs come before all");
+}
+
 #[test]
 fn clients_are_chains_of_steps() {
     let loaded = shipped().loaded();
     for name in ["one-client-add", "one-client-update"] {
-        assert_eq!(
-            loaded.steps[&job(name)],
-            ["one-segments", "client", "one-trade-credits", "one-client-blockades"]
-        );
+        let Work::Steps(_, steps) = &loaded.jobs[&job(name)].work else { panic!("no steps") };
+        let names: Vec<&str> = steps.steps.iter().map(|step| step.name.as_str()).collect();
+        assert_eq!(names, ["one-segments", "client", "one-trade-credits", "one-client-blockades"]);
+        assert_eq!(steps.steps[1].saved, ["clientId", "organizationId"], "{name}");
         assert_eq!(loaded.jobs[&job(name)].policy.lock.as_deref(), Some("one-clients"));
     }
 }

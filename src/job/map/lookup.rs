@@ -24,6 +24,19 @@ pub enum LookupSource {
     Sql(String),
     /// The id that a job's statement was given when it created the record of this key.
     Links(JobName),
+    /// What a platform gave for the record of this key, as a push or a step saved it.
+    Saved(SavedLink),
+}
+
+/// What a push or a step saved of its records.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavedLink {
+    /// The job that keeps it.
+    pub job: JobName,
+    /// Its step, where it has steps.
+    pub step: Option<String>,
+    /// The name it was saved by.
+    pub name: String,
 }
 
 impl fmt::Display for LookupSource {
@@ -31,6 +44,10 @@ impl fmt::Display for LookupSource {
         match self {
             Self::Sql(_) => f.write_str("the lookup"),
             Self::Links(job) => write!(f, "the links of {job}"),
+            Self::Saved(SavedLink { job, step: Some(step), name }) => {
+                write!(f, "`{name}` of {step} of {job}")
+            }
+            Self::Saved(SavedLink { job, step: None, name }) => write!(f, "`{name}` of {job}"),
         }
     }
 }
@@ -74,6 +91,13 @@ impl Answers {
     pub fn keep(&mut self, want: Want, rows: Vec<Value>) {
         self.rows += rows.len().max(1);
         self.found.insert((want.lookup, want.text), rows);
+    }
+
+    /// Forgets that nothing was found.
+    pub fn forget(&mut self, want: &Want) {
+        if self.found.remove(&(want.lookup, want.text.clone())).is_some() {
+            self.rows = self.rows.saturating_sub(1);
+        }
     }
 
     /// How many rows it holds; a question that found nothing counts as one.

@@ -15,7 +15,7 @@ mod value;
 
 pub use condition::{BadCondition, Condition};
 pub use decimal::{Decimal, Rounding};
-pub use lookup::{Answers, Lookup, LookupSource, Want};
+pub use lookup::{Answers, Lookup, LookupSource, SavedLink, Want};
 pub use moment::{MomentFormat, MomentRule};
 pub use value::ValueType;
 
@@ -166,6 +166,14 @@ pub enum Reason {
     /// What was looked up is not there.
     #[error("{source_name} has nothing for {key}")]
     NotFound {
+        /// Where it was looked up.
+        source_name: String,
+        /// By what.
+        key: String,
+    },
+    /// What the platform is still to give. Nothing stands for it: the record would be sent without.
+    #[error("{source_name} has nothing for {key} yet")]
+    NotYet {
         /// Where it was looked up.
         source_name: String,
         /// By what.
@@ -484,6 +492,10 @@ impl<'a> Scope<'a> {
             }
             None | Some([]) => {
                 let (source_name, key) = said();
+                let is_saved = |lookup: &Lookup| matches!(lookup.source, LookupSource::Saved(_));
+                if self.lookups.get(lookup).is_some_and(is_saved) {
+                    return Err(Reason::NotYet { source_name, key });
+                }
                 Err(Reason::NotFound { source_name, key })
             }
             Some(_) => {

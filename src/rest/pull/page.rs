@@ -56,6 +56,7 @@ impl ListPage {
         let (total, items, next) = match (&pull.pages, pull.feed()) {
             (_, Some(feed)) => (None, None, Some(&feed.next)),
             (Pages::Numbered { total, items, .. }, None) => (total.as_ref(), items.as_ref(), None),
+            (Pages::Offsets { items, .. }, None) => (None, items.as_ref(), None),
             (Pages::Told(Told { next, total, items, .. }), None) => {
                 (total.as_ref(), items.as_ref(), Some(next))
             }
@@ -91,7 +92,7 @@ impl ListPage {
         match &pull.pages {
             Pages::Single => facts.total_pages = Some(1),
             Pages::Told(told) => facts.next = next_of(told, next, asked)?,
-            Pages::Numbered { .. } => {}
+            Pages::Numbered { .. } | Pages::Offsets { .. } => {}
         }
         let by_time = pull.changed().filter(|changed| changed.format != CursorFormat::Integer);
         facts.server_time = Some(match (pull.changed(), by_time) {

@@ -5,7 +5,8 @@ use super::{Lines, RestSink};
 use crate::job;
 use crate::job::PushGone;
 use crate::job::push::ReadBack;
-use crate::rest::lookup::{Sight, look};
+use crate::rest::Answer;
+use crate::rest::lookup::{self, Sight, look};
 use crate::rest::results;
 use crate::rest::verdict::{self, Refusal, Verdict};
 use crate::transfer::{Batch, Class, Exchange, Failure, Record, RejectClass, Rejected, Settled};
@@ -18,7 +19,7 @@ use tracing::debug;
 /// So many records refused one by one, and none accepted, make it likely that not the records are at fault.
 const SUSPICIOUS: usize = 8;
 /// So many requests in a row without an answer stop a run that must not send anything twice.
-const UNHEARD: usize = 3;
+pub(super) const UNHEARD: usize = 3;
 /// A share of refused records says nothing before so many were answered for.
 const ENOUGH: usize = 20;
 /// Records read back of one request as a sample.
@@ -38,6 +39,8 @@ struct Heard {
     /// What the platform gave, by the place of the record.
     links: Vec<(usize, Value)>,
     exchange: Exchange,
+    /// Which of the records are to be read back.
+    read_back: ReadBack,
     /// Puts request and status before the platform's words, and takes our secrets out of them.
     named: Box<dyn Fn(&str) -> String + Send>,
 }
@@ -66,17 +69,41 @@ impl RestSink {
             }
             None => true,
         });
-        self.halve(&path, &lines, &mut settled).await;
+        if self.is_taken(&path, &lines, &mut settled).await {
+            return settled;
+        }
+        let read_back = self.halve(&path, &lines, &mut settled).await;
+        if self.push.creates {
+            self.find_ids(&lines, &mut settled).await;
+        }
         if settled.stop.is_none() {
-            self.read_back(&lines, &mut settled).await;
+            self.read_back(&lines, read_back, &mut settled).await;
         }
         self.judge_run(&mut settled);
         settled
     }
 
+    /// Whether the record must not be sent because the platform has another value where it would write.
+    async fn is_taken(&self, path: &str, lines: &Lines<'_>, settled: &mut Settled) -> bool {
+        let (Some(taken), [record]) = (&self.push.unless_taken, &*lines.records) else { return false };
+        match lookup::taken(&self.client, taken, path, record).await {
+            Ok(None) => return false,
+            Ok(Some(words)) => {
+                let class = self.class_of(&words);
+                settled.rejected.push(Rejected::record(record, words).class(class));
+            }
+            Err(failure) => {
+                settled.left.insert(record.key.clone());
+                settled.stop = Some(failure);
+            }
+        }
+        true
+    }
+
     /// Sends the lines, in halves where they are refused, down to the refused ones. One bad line of n costs
-    /// 2·⌈log₂ n⌉ + 1 requests.
-    async fn halve(&mut self, path: &str, lines: &Lines<'_>, settled: &mut Settled) {
+    /// 2·⌈log₂ n⌉ + 1 requests. Says which of the accepted ones are to be read back.
+    async fn halve(&mut self, path: &str, lines: &Lines<'_>, settled: &mut Settled) -> ReadBack {
+        let mut read_back = ReadBack::Off;
         let mut parts = vec![Part { lines: 0..lines.len(), again: false }];
         let (mut accepted, mut alone) = (0, 0);
         while let Some(Part { lines: part, again }) = parts.pop() {
@@ -97,7 +124,8 @@ impl RestSink {
                 }
             };
             self.tally.unheard = 0;
-            let Heard { status, verdict, links, exchange, named } = heard;
+            let Heard { status, verdict, links, exchange, read_back: of_answer, named } = heard;
+            read_back = read_back.max(of_answer);
             let refused: HashSet<usize> = match &verdict {
                 Verdict::Accepted => HashSet::new(),
                 Verdict::Each(refused) => refused.iter().map(|(place, _)| *place).collect(),
@@ -138,6 +166,16 @@ impl RestSink {
                     self.unheard(lines, Part { lines: part, again }, &failure, &mut parts, settled).await;
                     continue;
                 }
+                Verdict::Refused(words) if said(&self.push.words.unserved, &words) => {
+                    parts.push(Part { lines: part, again });
+                    leave(&mut parts, lines, settled);
+                    let message = format!(
+                        "{}: this version of the platform does not serve it (`unserved-when`)",
+                        named(&words)
+                    );
+                    settled.stop = Some(Failure::new(Class::Config, message));
+                    break;
+                }
                 Verdict::Refused(words) | Verdict::Unclear(words) => words,
             };
             if part.len() > 1 {
@@ -163,6 +201,7 @@ impl RestSink {
                 self.probe(path, lines, &mut parts, settled, &mut accepted, alone).await;
             }
         }
+        read_back
     }
 
     /// The other end of the batch decides: a group that is wrong refuses every line, and halving ten thousand of them
@@ -233,8 +272,9 @@ impl RestSink {
             let look_at = verify.as_ref().filter(|_| line < lines.records.len());
             let why = match look_at {
                 None => failure.message.clone(),
-                Some(verify) => match look(&self.client, verify, record).await {
-                    Ok(Sight::There) => {
+                Some(verify) => match look(&self.client, verify, &self.push.save, record).await {
+                    Ok(Sight::There(link)) => {
+                        settled.links.extend(link.map(|link| (record.key.clone(), link)));
                         self.tally.accepted += 1;
                         self.tally.unheard = 0;
                         continue;
@@ -273,10 +313,18 @@ impl RestSink {
         let (records, gone) = lines.part(part);
         let request = self.request(path.to_owned(), records, gone);
         let removes = request.method == Method::DELETE;
-        let mut answer = self.client.call(&request).await?;
+        let words = &self.push.words;
+        let refuses = |answer: &str| said(&words.refused, answer) || said(&words.unserved, answer);
+        let mut answer = self.client.call_with(&request, None, refuses).await?;
         let status = answer.status;
+        let mut read_back = self.push.verify.as_ref().map_or(ReadBack::Off, |verify| verify.read_back);
         let exchange = Exchange { request: request.shown(), answer: answer.kept() };
         let (mut verdict, mut links) = (Verdict::Accepted, Vec::new());
+        let refusal = |answer: &Answer| {
+            let words = answer.words();
+            let nothing = "the answer says nothing more".to_owned();
+            Verdict::Refused(if words.is_empty() { nothing } else { words })
+        };
         match status {
             200..=299 => {
                 // A large answer lies in a file.
@@ -291,18 +339,16 @@ impl RestSink {
                 } else {
                     results::judge(&self.push.results, document, records)
                 };
+                read_back = results::read_back(&self.push.results, document).unwrap_or(read_back);
                 links = results::saved(&self.push.save, &self.push.results, document, records);
             }
             404 if removes && is_one => {}
-            400 | 404 | 409 | 410 | 413 | 422 => {
-                let words = answer.words();
-                let nothing = "the answer says nothing more".to_owned();
-                verdict = Verdict::Refused(if words.is_empty() { nothing } else { words });
-            }
+            400 | 404 | 409 | 410 | 413 | 422 | 500.. => verdict = refusal(&answer),
+            402 if refuses(&exchange.answer) => verdict = refusal(&answer),
             405 | 406 | 414 | 415 => return Err(answer.failure(Class::Config)),
             _ => return Err(answer.refusal()),
         }
-        Ok(Heard { status, verdict, links, exchange, named: answer.into_naming() })
+        Ok(Heard { status, verdict, links, exchange, read_back, named: answer.into_naming() })
     }
 
     /// Removes records one by one; what is not there any more is done.
@@ -336,7 +382,7 @@ impl RestSink {
         }
     }
 
-    fn class_of(&self, words: &str) -> RejectClass {
+    pub(super) fn class_of(&self, words: &str) -> RejectClass {
         let job::push::Words { waiting, transient, .. } = &self.push.words;
         if said(waiting, words) {
             RejectClass::Waiting
@@ -348,7 +394,13 @@ impl RestSink {
     }
 
     /// A 404 on everything is no fault of the records: the path is wrong, and the flow stops without a reject.
-    fn leads_nowhere(&mut self, path: &str, record: &Record, settled: &mut Settled, reason: &str) -> bool {
+    pub(super) fn leads_nowhere(
+        &mut self,
+        path: &str,
+        record: &Record,
+        settled: &mut Settled,
+        reason: &str,
+    ) -> bool {
         if self.tally.accepted > 0 || self.class_of(reason) != RejectClass::Rejected {
             return false;
         }
@@ -369,9 +421,45 @@ impl RestSink {
         true
     }
 
+    /// Looks for what the platform gave for records it says it created, where its answer doesn't say: without it nothing
+    /// more can be said of them.
+    async fn find_ids(&mut self, lines: &Lines<'_>, settled: &mut Settled) {
+        if self.push.save.is_empty() {
+            return;
+        }
+        for record in &lines.records {
+            let is_known = settled.left.contains(&record.key)
+                || settled.links.iter().any(|(key, _)| *key == record.key)
+                || settled.rejected.iter().any(|rejected| rejected.key == record.key);
+            if is_known {
+                continue;
+            }
+            let why = match self.push.verify.clone() {
+                None => "there is no `verify` to look for it".to_owned(),
+                Some(verify) => match look(&self.client, &verify, &self.push.save, record).await {
+                    Ok(Sight::There(Some(link))) => {
+                        settled.links.push((record.key.clone(), link));
+                        continue;
+                    }
+                    Ok(Sight::There(None)) => "neither does its row".to_owned(),
+                    Ok(Sight::Missing) => "it is not found".to_owned(),
+                    Ok(Sight::Unknowable(why)) => why,
+                    Err(failure) => {
+                        let why = failure.message.clone();
+                        settled.stop = settled.stop.take().or(Some(failure));
+                        why
+                    }
+                },
+            };
+            let reason = format!("the platform accepted it, its answer holds none of `save`, and {why}");
+            settled.rejected.push(Rejected::record(record, reason).class(RejectClass::Unknown));
+            self.tally.accepted -= 1;
+        }
+    }
+
     /// Reads back what the platform says it accepted, where its word is not enough.
-    async fn read_back(&mut self, lines: &Lines<'_>, settled: &mut Settled) {
-        let Some(verify) = self.push.verify.clone().filter(|verify| verify.read_back != ReadBack::Off) else {
+    async fn read_back(&mut self, lines: &Lines<'_>, read_back: ReadBack, settled: &mut Settled) {
+        let Some(verify) = self.push.verify.clone().filter(|_| read_back != ReadBack::Off) else {
             return;
         };
         let unsure = if self.push.idempotent { RejectClass::Transient } else { RejectClass::Unknown };
@@ -379,7 +467,7 @@ impl RestSink {
         let accepted: Vec<&Record> = (lines.records.iter().copied())
             .filter(|record| !refused.contains(&*record.key) && !settled.left.contains(&record.key))
             .collect();
-        let step = match verify.read_back {
+        let step = match read_back {
             ReadBack::Sample => accepted.len().div_ceil(SAMPLE).max(1),
             ReadBack::Off | ReadBack::All => 1,
         };
@@ -387,6 +475,9 @@ impl RestSink {
         let mut is_sound = true;
         // First the sample, then, if one of it is missing, the others.
         for step in [step, 1] {
+            if step == 1 && self.has_none(&accepted, &seen, settled) {
+                return;
+            }
             for place in (0..accepted.len()).step_by(step) {
                 if std::mem::replace(&mut seen[place], true) {
                     continue;
@@ -394,8 +485,9 @@ impl RestSink {
                 let unknown = |why: &str| {
                     format!("the platform said it accepted it; whether it has it is not known: {why}")
                 };
-                let (words, class) = match look(&self.client, &verify, accepted[place]).await {
-                    Ok(Sight::There) => continue,
+                let (words, class) = match look(&self.client, &verify, &self.push.save, accepted[place]).await
+                {
+                    Ok(Sight::There(_)) => continue,
                     Ok(Sight::Missing) => (
                         "the platform said it accepted it, and does not have it".to_owned(),
                         RejectClass::Rejected,
@@ -422,6 +514,30 @@ impl RestSink {
                 break;
             }
         }
+    }
+
+    /// Where the platform has none of a sample, not the records are at fault: the run stops, and nothing was accepted.
+    fn has_none(&mut self, accepted: &[&Record], seen: &[bool], settled: &mut Settled) -> bool {
+        let sampled: HashSet<&str> =
+            accepted.iter().zip(seen).filter(|(_, seen)| **seen).map(|(record, _)| &*record.key).collect();
+        let is_missing = |rejected: &Rejected| {
+            rejected.class == RejectClass::Rejected && sampled.contains(rejected.key.as_str())
+        };
+        let missing = settled.rejected.iter().filter(|rejected| is_missing(rejected)).count();
+        let says_enough = sampled.len() > 1 && sampled.len() < accepted.len() && missing == sampled.len();
+        if !says_enough || !self.push.idempotent {
+            return false;
+        }
+        settled.rejected.retain(|rejected| !is_missing(rejected));
+        settled.left.extend(accepted.iter().map(|record| record.key.clone()));
+        self.tally.accepted -= accepted.len() - missing;
+        let message = format!(
+            "the platform said that it accepted {} records, and has none of the {missing} that were looked up: does it know \
+             every field that is sent?",
+            accepted.len()
+        );
+        settled.stop = Some(Failure::new(Class::Config, message));
+        true
     }
 
     /// Stops a run that is refused as a matter of course.

@@ -6,6 +6,7 @@ mod limits;
 mod login;
 mod outcomes;
 mod pushes;
+mod uploads;
 
 use crate::clock::SystemClock;
 use crate::connection::{Auth, Limits, RestConnection, Timeouts};

@@ -28,9 +28,12 @@ pub(super) fn push(batch_records: usize) -> job::Push {
         results: Vec::new(),
         verify: None,
         save: Vec::new(),
+        creates: false,
         parent: None,
         words: job::push::Words::default(),
+        unless_taken: None,
         stop_when: None,
+        upload: None,
     }
 }
 
@@ -231,7 +234,6 @@ async fn what_says_nothing_of_the_records_stops_the_run() {
         (503, "", Class::Transient, 3),
         (429, "", Class::Transient, 3),
         (405, "", Class::Config, 1),
-        (402, "plan limit", Class::Refused, 1),
         (200, "<html><title>Log in</title></html>", Class::Answer, 1),
         (200, "{\"success\":tr", Class::Answer, 1),
     ] {

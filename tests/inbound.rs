@@ -34,7 +34,7 @@ async fn created(site: &Site) -> BTreeMap<String, String> {
 
 /// Without the unique index of the shop's id: what is created twice is there twice.
 async fn let_twice_be_twice(site: &Site) {
-    site.run_sql(
+    site.sql(
         "alter table cadenced_commerceup_orders rename to old;
          create table cadenced_commerceup_orders (
              id integer primary key autoincrement, shop_id text, customer_id text, currency text, total text, items text, body text,

@@ -98,4 +98,59 @@ auth = { login = \"/login\", body = { _username = <username>, _password = <passw
             secret("password", "its password"),
         ]
     ),
+    kit!(
+        "eryxon",
+        "Eryxon",
+        "url = <url>
+headers = { Authorization = <authorization> }
+# The free plan; 1000/day pro, 10000/day premium.
+quota = [\"100/day\"]
+in-flight = 1
+timeouts = { total = \"2m\", read = \"2m\" }
+check = \"/api-cells?limit=1\"
+",
+        &[
+            setting("url", "the base of the sync API, such as https://mes.example.com/functions/v1"),
+            secret("authorization", "`Bearer ` and the key, ery_live_…"),
+        ]
+    ),
+    kit!(
+        "cortecloud",
+        "Cortecloud",
+        "url = <url>
+auth = { basic = { user = <user>, password = <password> } }
+headers = { x-dreamfactory-api-key = <api-key> }
+# Assumed: the platform names no limit.
+quota = [\"2/s\"]
+in-flight = 1
+check = \"/services?limit=1&offset=0\"
+",
+        &[
+            setting("url", "https://apis.cortecloud.com.br"),
+            setting("user", "the shop's user"),
+            secret("password", "its password"),
+            secret("api-key", "the partner's key for the header x-dreamfactory-api-key"),
+        ]
+    ),
+    kit!(
+        "commerceup",
+        "Commerceup",
+        "url = <url>
+headers = { x-api-key = <api-key> }
+# Assumed: the platform names no limit.
+quota = [\"5/s\"]
+in-flight = 1
+
+# The shop calls, too: docs/inbound.md says how it gets here.
+[inbound.caller.commerceup]
+user = <calls-user>
+password = <calls-password>
+",
+        &[
+            setting("url", "https://api.commerceup.io/v1/ and the project's hash"),
+            secret("api-key", "the key for the header x-api-key"),
+            setting("calls-user", "the user the shop calls us with"),
+            secret("calls-password", "the password the shop calls us with"),
+        ]
+    ),
 ];

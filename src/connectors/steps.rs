@@ -179,17 +179,16 @@ fn looks_up(shaping: &Shaping, keeper: &JobName, step: &str) -> bool {
     })
 }
 
+/// Is told of rows dealt with, and how many there are.
+type Progress = Arc<dyn Fn(u64, Option<u64>) + Send + Sync>;
+
 impl Chain {
     /// Takes all rows through all steps. `counts` is right at any moment, also after an error: what was read is counted in
     /// rows, all else in steps. `progress` is told of rows dealt with, and how many there are.
     ///
     /// # Errors
     /// Why the run can't go on; what was settled by then is kept.
-    pub async fn run(
-        &mut self,
-        counts: &mut Counts,
-        progress: Option<&Arc<dyn Fn(u64, Option<u64>) + Send + Sync>>,
-    ) -> Result<(), Failure> {
+    pub async fn run(&mut self, counts: &mut Counts, progress: Option<&Progress>) -> Result<(), Failure> {
         for group in &mut self.groups {
             group.count_deletes().await?;
             while let Some((slice, rejected)) = group.next().await? {

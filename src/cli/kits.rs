@@ -98,4 +98,38 @@ auth = { login = \"/login\", body = { _username = <username>, _password = <passw
             secret("password", "its password"),
         ]
     ),
+    kit!(
+        "eryxon",
+        "Eryxon",
+        "url = <url>
+headers = { Authorization = <key> }
+# The free plan; 1000/day is pro, 10000/day premium.
+quota = [\"100/day\"]
+in-flight = 1
+timeouts = { total = \"2m\", read = \"2m\" }
+check = \"/api-cells?limit=1\"
+",
+        &[
+            setting("url", "the base of all paths, such as https://eryxon.example.com/functions/v1"),
+            secret("key", "`Bearer ` and the API key, Bearer ery_live_..."),
+        ]
+    ),
+    kit!(
+        "cortecloud",
+        "Cortecloud",
+        "url = <url>
+auth = { basic = { user = <user>, password = <password> } }
+headers = { x-dreamfactory-api-key = <key> }
+# Assumed: the platform names no limit.
+quota = [\"2/s\"]
+in-flight = 1
+check = \"/services?limit=1&offset=0\"
+",
+        &[
+            setting("url", "the base of all paths, such as https://apis.cortecloud.com.br"),
+            setting("user", "the shop's user"),
+            secret("password", "its password"),
+            secret("key", "the partner's API key"),
+        ]
+    ),
 ];

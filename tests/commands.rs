@@ -243,15 +243,9 @@ async fn the_demo_shows_every_platform_and_ends_with_ctrl_c() {
         }
     };
     // What is shown of each platform; in which order is chance.
-    let mut awaited = vec![
-        "one-stocks ",
-        "b2market-orders ",
-        "commerceup-stocks ",
-        "/createCustomer ",
-        "/createOrder ",
-        "eryxon-operations ",
-        "cortecloud-services ",
-    ];
+    let mut awaited =
+        vec!["one-stocks ", "b2market-orders ", "commerceup-stocks ", "/createCustomer ", "/createOrder "];
+    awaited.extend(["eryxon-jobs ", "eryxon-operations ", "cortecloud-services ", "cortecloud-links "]);
     while !awaited.is_empty() {
         let line = next().await;
         let shown = line.contains(" ok ") || line.contains(": 200 ");
@@ -259,7 +253,8 @@ async fn the_demo_shows_every_platform_and_ends_with_ctrl_c() {
     }
     let health = json(&reqwest::get(&health).await.unwrap().text().await.unwrap());
     assert_eq!(health["status"], "ok", "{health}");
-    for job in ["one-stocks", "b2market-orders", "commerceup-stocks", "eryxon-cells", "cortecloud-services"] {
+    for job in ["one-stocks", "b2market-orders", "commerceup-stocks", "eryxon-operations", "cortecloud-links"]
+    {
         assert_eq!(health["jobs"][job]["status"], "ok", "{health}");
     }
     let asked = Instant::now();

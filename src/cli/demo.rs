@@ -37,6 +37,8 @@ const CALLER: (&str, &str) = ("shop", "cs-71f0a9");
 /// How long the shop waits for an answer, and between two shoppers.
 const PATIENCE: Duration = Duration::from_secs(10);
 const SHOPPERS: Duration = Duration::from_secs(4);
+/// Something happens this often on the platforms that live without the sample ERP.
+const STIRRED: Duration = Duration::from_secs(5);
 
 /// `cadenced demo`.
 pub(super) fn demo() -> Result<Exit, Stop> {
@@ -92,6 +94,13 @@ async fn run() -> Result<Exit, Stop> {
         call(&shop, &erp, SHOPPERS, |what| say(format!("{}  {what}", SystemClock.now().format("%H:%M:%SZ"))))
             .await
     });
+    let stirred = tokio::spawn(async move {
+        platforms.retain(|(part, _)| !matches!(part.kind.name, "one" | "b2market"));
+        loop {
+            tokio::time::sleep(STIRRED).await;
+            platforms.iter().for_each(|(_, platform)| platform.stir());
+        }
+    });
     let until_stopped = tokio::spawn(async move {
         daemon::until_told_to_stop().await;
         say("\nstopping: letting running jobs end");
@@ -101,6 +110,7 @@ async fn run() -> Result<Exit, Stop> {
     until_stopped.abort();
     start.abort();
     calls.abort();
+    stirred.abort();
     life.abort();
     stirred.abort();
     let counts = one.counts();

@@ -16,6 +16,7 @@ mod limits;
 mod maps;
 mod plan;
 mod planner;
+mod platforms;
 mod pull;
 mod push;
 mod records;

@@ -89,11 +89,18 @@ async fn a_job_that_fails_holds_up_those_that_need_it_and_no_others() {
     let site = site().await;
     erp::set_stock(&site.erp, "W1", "A-00006", -5000).await.unwrap();
     let schedule = std::fs::read_to_string(site.dir().join("site/site.toml")).unwrap();
-    let broken = schedule.replacen("select sku, warehouse, quantity from", "select nothing, sku, warehouse, quantity from", 2);
+    let broken = schedule.replacen(
+        "select sku, warehouse, quantity from",
+        "select nothing, sku, warehouse, quantity from",
+        2,
+    );
     // The first two of the file: the job that follows, and the one it follows.
     site.schedule(&broken);
     let output = site.cadenced(&["import"]);
-    assert_eq!(told(&output), ["once ok", "first partial", "second failed", "follows skipped", "anywhere ok"]);
+    assert_eq!(
+        told(&output),
+        ["once ok", "first partial", "second failed", "follows skipped", "anywhere ok"]
+    );
     assert_eq!(output.status.code(), Some(1));
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(stdout.contains("follows: skipped: waits for second, which has not gone through"), "{stdout}");
@@ -139,7 +146,10 @@ async fn a_daemon_that_runs_imports_for_whoever_asks() {
     // The daemon has run the initial job by itself, or runs it now.
     let told: Vec<String> = told(&output).into_iter().filter(|line| line != "once ok").collect();
     assert_eq!(told.len(), 4, "{told:?} {}", stderr(&output));
-    assert!(told.contains(&"first partial".to_owned()) && told.contains(&"anywhere ok".to_owned()), "{told:?}");
+    assert!(
+        told.contains(&"first partial".to_owned()) && told.contains(&"anywhere ok".to_owned()),
+        "{told:?}"
+    );
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
     assert_eq!(site.one.stocks().len(), 39);
     signal(daemon.id(), "TERM");

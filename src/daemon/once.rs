@@ -97,7 +97,11 @@ pub async fn ping(
     Ok(ping)
 }
 
-pub(super) async fn connect(loaded: &Loaded, store: &Store, clock: &SharedClock) -> Result<Arc<Connectors>, StartError> {
+pub(super) async fn connect(
+    loaded: &Loaded,
+    store: &Store,
+    clock: &SharedClock,
+) -> Result<Arc<Connectors>, StartError> {
     let (connections, store, clock) = (loaded.connections.clone(), store.clone(), clock.clone());
     Ok(Arc::new(blocking(move || Connectors::open(&connections, None, store, clock)).await??))
 }

@@ -169,7 +169,10 @@ async fn what_a_run_would_do_is_shown_step_by_step() {
     let shown = json_of(&site, &["once", ADD, "--dry-run"]);
     assert_eq!(shown["counts"]["new"], 1 + 2);
     assert_eq!(shown["counts"]["waiting"], 2, "what follows needs the ids of these clients");
-    assert_eq!(shown["counts"]["rejected"], 2, "the child needs its parent's id, and the client in it the child's");
+    assert_eq!(
+        shown["counts"]["rejected"], 2,
+        "the child needs its parent's id, and the client in it the child's"
+    );
     assert_eq!(shown["requests"][0]["path"], "/api/v1/account/integrations/auth-required/segments");
     assert_eq!(shown["requests"][0]["body"], r#"{"externalId":"Z","name":"Parent"}"#);
     assert_eq!(site.one.wire.count(), 0);
@@ -182,11 +185,15 @@ async fn what_a_run_would_do_is_shown_step_by_step() {
     assert_eq!((&shown["counts"]["new"], &shown["counts"]["changed"]), (&json!(1), &json!(1)));
     let id = id_of(&site, "K/1").replace("org:", "");
     let path = format!("/api/v1/account/integrations/auth-required/trade-credits/{id}");
-    assert_eq!((&shown["requests"][0]["path"], &shown["requests"][0]["method"]), (&json!(path), &json!("PUT")));
+    assert_eq!(
+        (&shown["requests"][0]["path"], &shown["requests"][0]["method"]),
+        (&json!(path), &json!("PUT"))
+    );
     assert_eq!(shown["requests"][0]["body"], r#"{"creditValue":5,"creditValueUsed":7,"paymentDays":14}"#);
 
     let tried = json_of(&site, &["try", UPDATE, "--limit", "1"]);
-    let steps: Vec<&str> = tried["tried"].as_array().unwrap().iter().filter_map(|tried| tried["step"].as_str()).collect();
+    let steps: Vec<&str> =
+        tried["tried"].as_array().unwrap().iter().filter_map(|tried| tried["step"].as_str()).collect();
     assert_eq!(steps, ["one-segments", "client", "one-trade-credits"]);
     assert_eq!(tried["tried"][1]["record"]["externalId"], "K/1");
     let text = site.printed(&["try", UPDATE, "--limit", "1"]);

@@ -43,8 +43,13 @@ fn every_key_of_a_chain_arrives() {
     assert_eq!(segment.push.shaping.lookups[0].source, LookupSource::Saved(link));
     assert!(client.push.creates && !client.push.idempotent && client.push.batch_records == 1);
     assert!(client.push.verify.as_ref().unwrap().first && client.push.verify.as_ref().unwrap().is_list());
-    assert_eq!((client.unwatched.as_slice(), client.saved.as_slice()), (&["admin".to_owned()][..], &["clientId".to_owned(), "organizationId".to_owned()][..]));
-    let saved = |answer: serde_json::Value| client.push.save.iter().map(|(_, saved)| saved.find(&answer)).collect::<Vec<_>>();
+    assert_eq!(
+        (client.unwatched.as_slice(), client.saved.as_slice()),
+        (&["admin".to_owned()][..], &["clientId".to_owned(), "organizationId".to_owned()][..])
+    );
+    let saved = |answer: serde_json::Value| {
+        client.push.save.iter().map(|(_, saved)| saved.find(&answer)).collect::<Vec<_>>()
+    };
     assert_eq!(saved(serde_json::json!({"id": "org:7"})), [Some("org:7".into()), Some("7".into())]);
     assert_eq!(saved(serde_json::json!("ind:8")), [Some("ind:8".into()), None]);
     assert!(credit.when.is_some() && credit.delete_when.is_some());
@@ -74,7 +79,8 @@ put = "/others"
 
 #[test]
 fn a_later_layer_changes_the_method_of_a_step() {
-    let site = Site::new(&format!("schedules = [\"site\"]\n{CONNECTIONS}{CHAIN}")).file("site/site.toml", "[job.a.step.credit]\npost = \"/credits\"\n");
+    let site = Site::new(&format!("schedules = [\"site\"]\n{CONNECTIONS}{CHAIN}"))
+        .file("site/site.toml", "[job.a.step.credit]\npost = \"/credits\"\n");
     let Work::Steps(_, chain) = &site.loaded().jobs[&job("a")].work else { panic!("no steps") };
     assert_eq!(chain.steps[2].push.method.as_str(), "POST");
 }
@@ -90,11 +96,27 @@ fn each_mistake_is_told_at_its_place() {
         ("save = { segmentId = \"id\" }\n", "", "step `segment` of `a` saves no `segmentId`"),
         ("step = \"segment\", save", "step = \"client\", save", "step `client` of `a` saves no `segmentId`"),
         ("save = \"segmentId\", ", "", "needs `save`"),
-        ("delete-when = \"credit is null\"", "delete-path = \"/x\"", "neither `delete-when` nor `delete-first` asks for it"),
-        ("delete-when = \"credit is null\"", "save = { clientId = \"id\" }", "`clientId` is saved by an earlier step"),
+        (
+            "delete-when = \"credit is null\"",
+            "delete-path = \"/x\"",
+            "neither `delete-when` nor `delete-first` asks for it",
+        ),
+        (
+            "delete-when = \"credit is null\"",
+            "save = { clientId = \"id\" }",
+            "`clientId` is saved by an earlier step",
+        ),
         ("delete-when = \"credit is null\"", "delete-when = \"credit is\"", "delete-when"),
-        ("delete-when = \"credit is null\"", "body = { gone = \"$gone.code\" }", "a step is about one record"),
-        ("delete-when = \"credit is null\"", "verify = { get = \"/x\", found-when = \"code\", first = true }", "must not be sent twice"),
+        (
+            "delete-when = \"credit is null\"",
+            "body = { gone = \"$gone.code\" }",
+            "a step is about one record",
+        ),
+        (
+            "delete-when = \"credit is null\"",
+            "verify = { get = \"/x\", found-when = \"code\", first = true }",
+            "must not be sent twice",
+        ),
         ("steps =", "continues = \"nobody\"\nsteps =", "there is no job `nobody`"),
         ("steps =", "continues = \"a\"\nsteps =", "what `a` saves is kept by `a`"),
         ("steps =", "import = true\nsteps =", "expected a number, smaller ones first, or false"),
@@ -106,7 +128,14 @@ fn each_mistake_is_told_at_its_place() {
     let update = "[job.b]\nlock = \"others\"\nto = \"one\"\ncontinues = \"a\"\nread = { from = \"erp\", sql = \"select 1\", key = [\"code\"] }\n\
                   steps = [\"client\"]\n[job.b.step.client]\nput = \"/clients/{clientId}\"\n";
     let said = Site::with_jobs(&format!("{CHAIN}{update}")).mistakes();
-    assert!(said.contains("b.continues: `a` may run at the same time: give both jobs the same `lock`"), "{said}");
-    let said = Site::with_jobs(&format!("{CHAIN}{}", update.replace("others", "clients").replace("key = [\"code\"]", "key = [\"id\"]"))).mistakes();
+    assert!(
+        said.contains("b.continues: `a` may run at the same time: give both jobs the same `lock`"),
+        "{said}"
+    );
+    let said = Site::with_jobs(&format!(
+        "{CHAIN}{}",
+        update.replace("others", "clients").replace("key = [\"code\"]", "key = [\"id\"]")
+    ))
+    .mistakes();
     assert!(said.contains("tells its rows apart by another `key`"), "{said}");
 }

@@ -34,7 +34,8 @@ impl Connectors {
                     counts.read += rows.len() as u64;
                     let last = group.stages.len() - 1;
                     for (at, stage) in group.stages.iter_mut().enumerate() {
-                        let (stopped, waiting) = stage.preview(&rows, preview, &mut counts, &client, to).await?;
+                        let (stopped, waiting) =
+                            stage.preview(&rows, preview, &mut counts, &client, to).await?;
                         counts.waiting += if at == last { 0 } else { waiting };
                         rows.retain(|row| !stopped.contains(&row.key));
                     }

@@ -1,7 +1,6 @@
 //! The shipped schedule of ONe over a simulated year: each slot is accounted for exactly once, whatever outages, clock
 //! steps, long runs and failures come between; and slot by slot on the days when the clocks change.
 
-use crate::support::connections;
 use crate::support::jobs::{at, name, work};
 use crate::support::ledger::Books;
 use cadenced::config::{Sources, load};
@@ -20,8 +19,11 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 fn jobs_of_one() -> BTreeMap<JobName, Job> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("cadenced.toml");
-    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/schedules");
-    let text = format!("timezone = \"America/Lima\"\nschedules = [\"{shipped}\"]\n{}", connections());
+    std::fs::create_dir(dir.path().join("schedules")).unwrap();
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/schedules/one.toml");
+    std::fs::copy(shipped, dir.path().join("schedules/one.toml")).unwrap();
+    let text = "timezone = \"America/Lima\"\nschedules = [\"schedules\"]\n[connection.erp]\nsql = \"sqlite://erp.db\"\n\
+                [connection.one]\nurl = \"http://127.0.0.1:1\"\n";
     std::fs::write(&file, text).unwrap();
     let sources = Sources { file: Some(file), env: Vec::new(), overrides: Vec::new(), credentials_dir: None };
     let loaded = load(&sources).unwrap();

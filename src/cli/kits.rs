@@ -73,6 +73,7 @@ pub(super) const KITS: &[Kit] = &[
         "ONe",
         "url = <url>
 headers = { one-tenant = <tenant>, ApiAuth = <api-auth> }
+check = \"/api/v1/pricing/integrations/auth-required/main-catalog-id\"
 # Assumed: the platform names no limit.
 quota = [\"10/s\", \"300/min\"]
 in-flight = 2
@@ -87,6 +88,7 @@ in-flight = 2
         "b2market",
         "B2Market",
         "url = <url>
+check = \"/Order/getOrder/Status?pageSize=1\"
 # Assumed: the platform names no limit.
 quota = [\"5/s\"]
 in-flight = 1
@@ -96,6 +98,62 @@ auth = { login = \"/login\", body = { _username = <username>, _password = <passw
             setting("url", "the base of all paths, such as https://b2market.example.com/api"),
             setting("username", "the API user"),
             secret("password", "its password"),
+        ]
+    ),
+    kit!(
+        "eryxon",
+        "Eryxon",
+        "url = <url>
+headers = { Authorization = <authorization> }
+# The free plan; 1000/day pro, 10000/day premium.
+quota = [\"100/day\"]
+in-flight = 1
+timeouts = { total = \"2m\", read = \"2m\" }
+check = \"/api-cells?limit=1\"
+",
+        &[
+            setting("url", "the base of all paths, such as https://HOST/functions/v1"),
+            secret("authorization", "`Bearer ` and the key, ery_live_…"),
+        ]
+    ),
+    kit!(
+        "cortecloud",
+        "Cortecloud",
+        "url = <url>
+auth = { basic = { user = <user>, password = <password> } }
+headers = { x-dreamfactory-api-key = <key> }
+quota = [\"2/s\"]
+in-flight = 1
+check = \"/services?limit=1&offset=0\"
+",
+        &[
+            setting("url", "the host: https://apis.cortecloud.com.br"),
+            setting("user", "the shop's user"),
+            secret("password", "its password"),
+            secret("key", "the partner's API key"),
+        ]
+    ),
+    kit!(
+        "commerceup",
+        "Commerceup",
+        "url = <url>
+headers = { x-api-key = <key> }
+quota = [\"5/s\"]
+in-flight = 1
+
+# Where Commerceup calls us; from outside it takes TLS, see docs/inbound.md.
+[inbound]
+listen = \"127.0.0.1:8641\"
+
+[inbound.caller.commerceup]
+user = <caller>
+password = <caller-password>
+",
+        &[
+            setting("url", "the project's base, https://api.commerceup.io/v1/PROJECT-HASH"),
+            secret("key", "the key for the header x-api-key"),
+            setting("caller", "the user Commerceup calls us as"),
+            secret("caller-password", "the password it presents"),
         ]
     ),
 ];

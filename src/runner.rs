@@ -1,6 +1,10 @@
 //! One run of a job: builds its two ends, copies, and says how it went in an operator's words. A run never fails as
 //! such and never takes its neighbours with it; what went wrong is in its outcome.
 
+mod watched;
+
+pub use watched::Progress;
+
 use crate::connectors::{Backfill, Connectors, Ends};
 use crate::job::{Job, Work};
 use crate::planner::Closed;
@@ -15,6 +19,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::Instrument as _;
+use watched::{Meter, Metered};
 
 /// How a run ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,19 +62,26 @@ pub struct Runner {
     connectors: RwLock<Arc<Connectors>>,
     observer: Option<Observer>,
     backfill: Option<Backfill>,
+    progress: Option<Progress>,
 }
 
 impl Runner {
     /// Runs jobs over these connections.
     #[must_use]
     pub fn new(connectors: Arc<Connectors>, observer: Option<Observer>) -> Self {
-        Self { connectors: RwLock::new(connectors), observer, backfill: None }
+        Self { connectors: RwLock::new(connectors), observer, backfill: None, progress: None }
     }
 
     /// Reads a stretch of the past again instead of reading on.
     #[must_use]
     pub fn backfilling(connectors: Arc<Connectors>, backfill: Backfill) -> Self {
         Self { backfill: Some(backfill), ..Self::new(connectors, None) }
+    }
+
+    /// Tells how far its runs are.
+    #[must_use]
+    pub fn watched(self, progress: Progress) -> Self {
+        Self { progress: Some(progress), ..self }
     }
 
     /// The connections of runs that start now.
@@ -88,11 +100,11 @@ impl Perform for Runner {
     fn perform(&self, job: Arc<Job>, token: Token, stop: Stop) -> BoxFuture<'static, Ended> {
         let connectors = self.connectors();
         let observer = self.observer.clone();
-        let backfill = self.backfill.clone();
+        let (backfill, progress) = (self.backfill.clone(), self.progress.clone());
         let span = tracing::info_span!("run", job = %job.name, slot = %token.slot.at, run = %token.run);
         let run = async move {
             let started = Instant::now();
-            let ended = run(&connectors, &job, &token, backfill, stop).await;
+            let ended = run(&connectors, &job, &token, (backfill, progress), stop).await;
             histogram!(telemetry::RUN_DURATION, "job" => job.name.to_string()).record(started.elapsed());
             if let Some(observer) = observer {
                 let mark = connectors.watermark(&job.name).await.ok().flatten();
@@ -112,14 +124,14 @@ async fn run(
     connectors: &Connectors,
     job: &Job,
     token: &Token,
-    backfill: Option<Backfill>,
+    (backfill, progress): (Option<Backfill>, Option<Progress>),
     mut stop: Stop,
 ) -> Ended {
     tracing::info!(attempt = token.attempt, "run started");
     let mut counts = Counts::default();
     let requests = OnceLock::new();
     let moved = {
-        let moving = transfer(connectors, job, token, backfill, &mut counts, &requests);
+        let moving = transfer(connectors, job, token, (backfill, progress), &mut counts, &requests);
         tokio::select! {
             moved = tokio::time::timeout(job.policy.timeout, moving) => moved.unwrap_or_else(|_| {
                 let seconds = job.policy.timeout.as_secs();
@@ -154,14 +166,14 @@ async fn transfer(
     connectors: &Connectors,
     job: &Job,
     token: &Token,
-    backfill: Option<Backfill>,
+    (backfill, progress): (Option<Backfill>, Option<Progress>),
     counts: &mut Counts,
     requests: &OnceLock<Client>,
 ) -> Result<Said, Failure> {
     if let (Work::Steps(..), None) = (&job.work, &backfill) {
         let mut chain = connectors.chain(job, token)?;
         requests.get_or_init(|| chain.requests.clone());
-        chain.run(counts).await?;
+        chain.run(counts, progress.as_ref()).await?;
         return Ok(Said { note: None, remark: None });
     }
     let mut ends: Ends = match backfill {
@@ -169,6 +181,11 @@ async fn transfer(
         Some(backfill) => connectors.backfill(job, token, backfill).await?,
     };
     requests.get_or_init(|| ends.requests.clone());
+    if let Some(progress) = progress {
+        let meter = Meter::new(progress);
+        ends.source = Box::new(Metered { inner: ends.source, meter: meter.clone() });
+        ends.checkpoint = Box::new(Metered { inner: ends.checkpoint, meter });
+    }
     copy(ends.source.as_mut(), ends.sink.as_mut(), ends.checkpoint.as_mut(), counts).await?;
     Ok(Said { note: ends.checkpoint.note(), remark: ends.checkpoint.remark() })
 }

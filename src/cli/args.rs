@@ -30,6 +30,8 @@ pub(super) enum Command {
     Run,
     /// Run the daemon against simulated platforms and a sample ERP, all on loopback
     Demo,
+    /// Write a fresh configuration directory: connections, schedules, the ERP's SQL, secrets in files of their own
+    Init(Init),
     /// Serve simulated platforms on loopback, to try a configuration against
     Sandbox(Sandbox),
     /// Read the whole configuration and print every problem, or each job with its next slots
@@ -44,6 +46,8 @@ pub(super) enum Command {
     Try(Try),
     /// Read a stretch of the past again, beside the running daemon or without one; cut off, it goes on where it was
     Backfill(Backfill),
+    /// The first run of every job, what others need before them, beside the running daemon or without one; cut off, it goes on where it was
+    Import(Import),
     /// How every job is doing
     Status(Shown),
     /// The newest runs
@@ -77,6 +81,25 @@ pub(super) enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Init {
+    /// The directory; nothing that is there is written over
+    #[arg(default_value = ".")]
+    pub(super) dir: PathBuf,
+    /// A platform; as often as there are
+    #[arg(long = "platform", value_name = "NAME")]
+    pub(super) platforms: Vec<String>,
+    /// The ERP's database: sqlite://erp.db (beside the configuration), postgres://host/database, mysql://host/database
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) erp: Option<String>,
+    /// What a connection needs: PLATFORM.SETTING=VALUE, such as one.url=https://shop.example.com
+    #[arg(long = "set", value_name = "SETTING")]
+    pub(super) settings: Vec<String>,
+    /// A secret, from the file that holds it: PLATFORM.SECRET=FILE
+    #[arg(long = "secret", value_name = "SECRET")]
+    pub(super) secrets: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -211,6 +234,16 @@ pub(super) struct Backfill {
     #[arg(long, value_name = "TIME")]
     pub(super) until: String,
     /// How the result is written
+    #[arg(long, value_enum, default_value_t)]
+    pub(super) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    /// Only jobs over this connection
+    #[arg(long, value_name = "CONNECTION")]
+    pub(super) connection: Option<String>,
+    /// How the results are written
     #[arg(long, value_enum, default_value_t)]
     pub(super) format: Format,
 }

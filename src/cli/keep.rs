@@ -8,7 +8,8 @@ use crate::admin::control::{RejectRow, WatermarkRow, mark_text};
 use crate::admin::{ClientError, ControlClient};
 use crate::clock::SystemClock;
 use crate::config;
-use crate::connectors::{Wanted, drop_rejects, retry_rejects};
+use crate::connectors::{MUST_CALL_AGAIN, Wanted, drop_rejects, retry_rejects};
+use crate::job::Work;
 use crate::state::{ImportMode, Store};
 use crate::watermark::Mark;
 use crate::words::JobName;
@@ -125,13 +126,20 @@ fn print_watermarks(rows: &[WatermarkRow], format: Format, out: &mut impl Write)
 
 pub(super) async fn rejects(place: &Place, command: Rejects, out: &mut impl Write) -> Result<Exit, Stop> {
     let keeper = Keeper::find(&place.state()?).await?;
+    // A job that continues another keeps nothing itself. A broken configuration keeps nobody from looking.
+    let loaded = config::load(&place.sources()?).ok();
+    let kept_by = |job: String| {
+        let known = loaded.as_ref().and_then(|loaded| loaded.jobs.get(&JobName::new(&job).ok()?));
+        known.map_or(job, |job| job.keeper().to_string())
+    };
     match command {
         Rejects::List { job, filter, limit, format } => {
+            let job = job.map(kept_by);
             let wanted = Wanted { key: None, class: filter.class, reason: filter.reason };
             print_rejects(&listed(&keeper, job.as_deref(), &wanted, limit).await?, format, out)?;
         }
         Rejects::Show { job, key } => {
-            let key = typed_key(&key);
+            let (key, job) = (typed_key(&key), kept_by(job));
             let row = match &keeper {
                 Keeper::Daemon(daemon) => Some(daemon.reject(&job, &key).await?),
                 Keeper::Here(store) => {
@@ -146,6 +154,7 @@ pub(super) async fn rejects(place: &Place, command: Rejects, out: &mut impl Writ
         }
         Rejects::Retry(which) => {
             let (job, wanted, preview) = which.wanted();
+            let job = kept_by(job);
             if preview {
                 return previewed(&keeper, &job, &wanted, out).await;
             }
@@ -154,6 +163,10 @@ pub(super) async fn rejects(place: &Place, command: Rejects, out: &mut impl Writ
                 Keeper::Here(store) => {
                     let loaded = place.load()?;
                     let job = super::place::job(&loaded, &job)?;
+                    if matches!(job.work, Work::Receive(..)) {
+                        let text = format!("{}: {MUST_CALL_AGAIN}", job.name);
+                        return Err(Stop::new(Exit::Failed, text));
+                    }
                     retry_rejects(store, &job.name, &job.work, &wanted).await?
                 }
             };
@@ -162,6 +175,7 @@ pub(super) async fn rejects(place: &Place, command: Rejects, out: &mut impl Writ
         }
         Rejects::Drop(which) => {
             let (job, wanted, preview) = which.wanted();
+            let job = kept_by(job);
             if preview {
                 return previewed(&keeper, &job, &wanted, out).await;
             }

@@ -9,7 +9,10 @@ mod check;
 mod control;
 mod demo;
 mod dry_run;
+mod import;
+mod init;
 mod keep;
+mod kits;
 mod launch;
 mod next;
 mod output;
@@ -67,9 +70,11 @@ fn perform(cli: Cli, out: &mut impl Write) -> Result<Exit, Stop> {
     match cli.command {
         Command::Run => launch::run(&place),
         Command::Demo => demo::demo(),
+        Command::Init(args) => init::init(&args, out),
         Command::Sandbox(args) => sandbox::sandbox(&args, out),
         Command::Once(args) => launch::once(&place, &args, out),
         Command::Try(args) => launch::try_job(&place, &args, out),
+        Command::Import(args) => import::import(&place, &args, out),
         Command::Backfill(args) => backfill::backfill(&place, &args, out),
         Command::Check(args) => check::check(&place, &args, SystemClock.now(), out),
         Command::FilterRows => {
@@ -100,10 +105,12 @@ async fn perform_talking(command: Command, place: &Place, out: &mut impl Write) 
         Command::State(command) => keep::state(&place.state()?, command, out).await,
         Command::Run
         | Command::Demo
+        | Command::Init(_)
         | Command::Sandbox(_)
         | Command::Once(_)
         | Command::Try(_)
         | Command::Backfill(_)
+        | Command::Import(_)
         | Command::Check(_)
         | Command::Next(_)
         | Command::FilterRows

@@ -4,12 +4,14 @@ use super::*;
 use std::fs;
 use std::path::Path;
 
+mod inbound;
 mod layering;
 mod maps;
 mod mistakes;
 mod pushes;
 mod secrets;
 mod shipped;
+mod steps;
 mod uploads;
 
 /// A directory with a configuration; paths in messages are shortened to be relative to it.

@@ -180,18 +180,25 @@ fn looks_up(shaping: &Shaping, keeper: &JobName, step: &str) -> bool {
 }
 
 impl Chain {
-    /// Takes all rows through all steps. `counts` is right at any moment, also after an error: it counts rows read, and
-    /// of each of the others steps.
+    /// Takes all rows through all steps. `counts` is right at any moment, also after an error: what was read is counted in
+    /// rows, all else in steps. `progress` is told of rows dealt with, and how many there are.
     ///
     /// # Errors
     /// Why the run can't go on; what was settled by then is kept.
-    pub async fn run(&mut self, counts: &mut Counts) -> Result<(), Failure> {
+    pub async fn run(
+        &mut self,
+        counts: &mut Counts,
+        progress: Option<&Arc<dyn Fn(u64, Option<u64>) + Send + Sync>>,
+    ) -> Result<(), Failure> {
         for group in &mut self.groups {
             group.count_deletes().await?;
             while let Some((slice, rejected)) = group.next().await? {
                 for rows in slice {
                     counts.read += rows.len() as u64;
                     group.take_through(rows, counts).await?;
+                    if let Some(progress) = progress {
+                        progress(counts.read, group.source.total().map(|total| total.max(counts.read)));
+                    }
                 }
                 group.reject(rejected, counts).await?;
             }

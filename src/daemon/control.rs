@@ -8,7 +8,7 @@ use crate::admin::control::{
     Readiness, RejectRow, ReloadHealth, Reloaded, SlotRow, Step, Triggered, Wait, WatermarkRow, mark_text,
 };
 use crate::clock::SharedClock;
-use crate::connectors::{Preview, Wanted, drop_rejects, retry_rejects};
+use crate::connectors::{MUST_CALL_AGAIN, Preview, Wanted, drop_rejects, retry_rejects};
 use crate::job::{self, Job, Work};
 use crate::planner;
 use crate::quota::QuotaUse;
@@ -125,6 +125,11 @@ impl DaemonControl {
         set.jobs.get(name).cloned().ok_or_else(|| unknown(name, &set))
     }
 
+    /// Under whose name the rejects of a job are kept.
+    fn keeper(&self, name: JobName) -> JobName {
+        self.reloader.set().jobs.get(&name).map_or(name, |job| job.keeper().clone())
+    }
+
     async fn conditions(&self) -> Answer<Vec<(Job, JobHealth, Extra)>> {
         let set = self.reloader.set();
         let view = self.scheduler.view().await.unwrap_or_default();
@@ -142,7 +147,11 @@ impl DaemonControl {
             let ledger = ledger.remove(name).unwrap_or_default();
             // The run that goes and the one before it: what counts is how the last one ended.
             let runs = self.store.runs(Some(name), 2).await.map_err(internal)?;
-            let (health, extra) = condition(job, &ledger, &runs, marks.get(name), &view);
+            let (mut health, extra) = condition(job, &ledger, &runs, marks.get(name), &view);
+            if let (Work::Receive(..), true, None) = (&job.work, job.enabled, &set.settings.inbound) {
+                let why = "nobody can call: there is no `[inbound]` in the daemon's file";
+                (health.status, health.why) = (Condition::Off, Some(why.to_owned()));
+            }
             measure(name, &health, &extra, marks.get(name));
             jobs.push((job.clone(), health, extra));
         }
@@ -406,7 +415,7 @@ fn keeps_watermark(job: &Job) -> bool {
     match &job.work {
         Work::Pull(pull, _) => pull.since.is_some(),
         Work::Push(_, push) => matches!(push.send, job::Send::Since(_)),
-        Work::Steps(..) | Work::Unconfigured => false,
+        Work::Steps(..) | Work::Receive(..) | Work::Unconfigured => false,
     }
 }
 
@@ -490,6 +499,7 @@ impl Control for DaemonControl {
         Box::pin(async move {
             self.job(&job)?;
             self.store.pause(&job, reason.clone()).await.map_err(internal)?;
+            self.reloader.receiver().pause(job.clone());
             self.scheduler.pause(job, reason.unwrap_or_default()).await;
             Ok(())
         })
@@ -499,6 +509,7 @@ impl Control for DaemonControl {
         Box::pin(async move {
             self.job(&job)?;
             self.store.resume(&job).await.map_err(internal)?;
+            self.reloader.receiver().resume(&job);
             self.scheduler.resume(job).await;
             Ok(())
         })
@@ -558,7 +569,7 @@ impl Control for DaemonControl {
     ) -> BoxFuture<'_, Answer<Vec<RejectRow>>> {
         Box::pin(async move {
             let jobs = match job {
-                Some(job) => vec![job],
+                Some(job) => vec![self.keeper(job)],
                 None => self.reloader.set().jobs.keys().cloned().collect(),
             };
             let mut rows = Vec::new();
@@ -577,6 +588,7 @@ impl Control for DaemonControl {
 
     fn reject(&self, job: JobName, key: String) -> BoxFuture<'_, Answer<RejectRow>> {
         Box::pin(async move {
+            let job = self.keeper(job);
             let reject = self.store.reject(&job, ENTITY, &key).await.map_err(internal)?;
             let missing =
                 || Refusal::NotFound { message: format!("{job} has no reject with the key `{key}`") };
@@ -585,13 +597,16 @@ impl Control for DaemonControl {
     }
 
     fn drop_rejects(&self, job: JobName, wanted: Wanted) -> BoxFuture<'_, Answer<u64>> {
-        Box::pin(async move { drop_rejects(&self.store, &job, &wanted).await.map_err(internal) })
+        Box::pin(async move { drop_rejects(&self.store, &self.keeper(job), &wanted).await.map_err(internal) })
     }
 
     fn retry_rejects(&self, job: JobName, wanted: Wanted) -> BoxFuture<'_, Answer<u64>> {
         Box::pin(async move {
             let job = self.job(&job)?;
-            retry_rejects(&self.store, &job.name, &job.work, &wanted).await.map_err(internal)
+            if matches!(job.work, Work::Receive(..)) {
+                return Err(Refusal::BadRequest { message: format!("{}: {MUST_CALL_AGAIN}", job.name) });
+            }
+            retry_rejects(&self.store, job.keeper(), &job.work, &wanted).await.map_err(internal)
         })
     }
 

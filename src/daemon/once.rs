@@ -4,7 +4,7 @@
 use super::{StartError, blocking, open_store};
 use crate::clock::SharedClock;
 use crate::config::Loaded;
-use crate::connectors::{Backfill, Connectors, Preview};
+use crate::connectors::{Backfill, Connectors, Preview, RECEIVES};
 use crate::job::{Job, Work};
 use crate::rest::Ping;
 use crate::run::{Cause, Slot};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
-const LONGEST_BACKFILL: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+pub(super) const LONGEST: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 
 /// A run that was made.
 #[derive(Debug)]
@@ -34,8 +34,12 @@ pub async fn once(
     clock: SharedClock,
     stop: watch::Receiver<bool>,
 ) -> Result<Once, StartError> {
-    if matches!(job.work, Work::Unconfigured) {
-        return Err(StartError::Job(format!("{}: its ends are still to be configured", job.name)));
+    match job.work {
+        Work::Unconfigured => {
+            return Err(StartError::Job(format!("{}: its ends are still to be configured", job.name)));
+        }
+        Work::Receive(..) => return Err(StartError::Job(format!("{}: {RECEIVES}", job.name))),
+        _ => {}
     }
     let store = open_store(&loaded.settings.state, &clock).await?;
     let runner = Runner::new(connect(loaded, &store, &clock).await?, None);
@@ -97,7 +101,11 @@ pub async fn ping(
     Ok(ping)
 }
 
-async fn connect(loaded: &Loaded, store: &Store, clock: &SharedClock) -> Result<Arc<Connectors>, StartError> {
+pub(super) async fn connect(
+    loaded: &Loaded,
+    store: &Store,
+    clock: &SharedClock,
+) -> Result<Arc<Connectors>, StartError> {
     let (connections, store, clock) = (loaded.connections.clone(), store.clone(), clock.clone());
     Ok(Arc::new(blocking(move || Connectors::open(&connections, None, store, clock)).await??))
 }
@@ -132,16 +140,16 @@ async fn fill(
     let runner = Runner::backfilling(connectors, backfill);
     // Years of orders take longer than any run may; whoever asked for them can stop it.
     let mut job = job.clone();
-    job.policy.timeout = LONGEST_BACKFILL;
+    job.policy.timeout = LONGEST;
     run(store, &runner, &job, seconds, stop).await
 }
 
-fn seconds_from(now: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> {
+pub(super) fn seconds_from(now: DateTime<Utc>) -> impl Iterator<Item = DateTime<Utc>> {
     (0..).map(move |seconds| now.trunc_subsecs(0) + TimeDelta::seconds(seconds))
 }
 
 /// A run for the first of these seconds that is free: one that the job's own slots have used is not.
-async fn run(
+pub(super) async fn run(
     store: &Store,
     runner: &Runner,
     job: &Job,

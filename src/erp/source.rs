@@ -113,6 +113,10 @@ impl Source for SqlSource {
             Ok(Some(chunk))
         })
     }
+
+    fn total(&self) -> Option<u64> {
+        self.spool.as_ref().map(Spool::len)
+    }
 }
 
 /// The row that was written as this text, its numbers as they stood there.

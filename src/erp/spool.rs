@@ -36,6 +36,8 @@ pub(super) struct Spool {
     chunks: Vec<usize>,
     /// Chunks given out since the first row.
     given: usize,
+    /// All rows.
+    len: u64,
 }
 
 impl Spool {
@@ -43,10 +45,16 @@ impl Spool {
     pub(super) async fn push(&mut self, line: &Line) -> Result<(), Failure> {
         serde_json::to_writer(&mut self.filling, line).map_err(|error| lost(&error))?;
         self.rows += 1;
+        self.len += 1;
         if self.rows == CHUNK_ROWS || self.filling.len() >= CHUNK_BYTES {
             self.store().await.map_err(|error| lost(&error))?;
         }
         Ok(())
+    }
+
+    /// How many rows there are.
+    pub(super) fn len(&self) -> u64 {
+        self.len
     }
 
     /// Goes to the first row, as often as needed.

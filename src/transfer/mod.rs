@@ -210,6 +210,10 @@ pub trait Source: Send {
     fn requests(&self) -> u64 {
         0
     }
+    /// How many rows there are in all, once that is known and will not change.
+    fn total(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Where records go.

@@ -148,9 +148,11 @@ async fn story(works: &Works, eryxon: &Eryxon, jobs: &[(&str, Option<Entity>)], 
     // The three parts of the job wait for it, and their operations for them.
     assert_eq!(parts.len(), 4);
     assert_eq!(eryxon.len(Entity::Parts), all.parts.len() - 4);
+    // By a number that two parts have, neither is found.
+    let held = if of(Entity::Parts) == "eryxon-parts" { 16 } else { 20 };
     let waiting = works.rejects(of(Entity::Operations)).await;
-    assert_eq!(waiting.len(), 16, "{:?}", waiting.first());
-    assert_eq!(eryxon.len(Entity::Operations), all.operations.len() - 16);
+    assert_eq!(waiting.len(), held, "{:?}", waiting.first());
+    assert_eq!(eryxon.len(Entity::Operations), all.operations.len() - held);
 
     // The ERP's mistakes are put right, a job gets another date, and everything follows.
     all.jobs[7]["job_number"] = number;

@@ -129,7 +129,7 @@ async fn success_that_is_none_is_found_by_reading_back() {
 #[tokio::test]
 async fn a_version_without_routes_stops_the_flow_with_its_name() {
     for (settings, calls) in [("", "bulk"), ("single calls", "single")] {
-        let eryxon = eryxon(&["version-without-routes"]);
+        let eryxon = eryxon(&["version-without-routes=true"]);
         let schedule = if settings.is_empty() { String::new() } else { option(settings) };
         let (works, all) = works(&eryxon, &schedule).await;
         for (job, _) in &OLDER[..3] {
@@ -142,10 +142,10 @@ async fn a_version_without_routes_stops_the_flow_with_its_name() {
         assert!(message.contains("this version of the platform does not serve it"), "{calls}: {message}");
         assert_eq!(eryxon.wire.count(), before + 1, "{calls}: it is not asked for each record");
         assert!(works.rejects("eryxon-parts").await.is_empty());
-        eryxon.switches.set("version-without-routes=off").unwrap();
+        eryxon.switches.set("version-without-routes=false").unwrap();
         works.runs("eryxon-parts").await;
         assert_eq!(eryxon.len(Entity::Parts), all.parts.len());
-        eryxon.switches.set("version-without-routes=on").unwrap();
+        eryxon.switches.set("version-without-routes=true").unwrap();
         let ended = works.once("eryxon-operations").await;
         let message = ended.message.unwrap();
         assert!(message.contains("does not serve it"), "{calls}: {message}");

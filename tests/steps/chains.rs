@@ -162,3 +162,66 @@ async fn an_answer_may_name_the_id_in_any_of_its_ways() {
         equal(&site).await;
     }
 }
+
+#[tokio::test]
+async fn what_a_run_would_do_is_shown_step_by_step() {
+    let site = office(3).await;
+    let shown = json_of(&site, &["once", ADD, "--dry-run"]);
+    assert_eq!(shown["counts"]["new"], 1 + 2);
+    assert_eq!(shown["counts"]["waiting"], 2, "what follows needs the ids of these clients");
+    assert_eq!(
+        shown["counts"]["rejected"], 2,
+        "the child needs its parent's id, and the client in it the child's"
+    );
+    assert_eq!(shown["requests"][0]["path"], "/api/v1/account/integrations/auth-required/segments");
+    assert_eq!(shown["requests"][0]["body"], r#"{"externalId":"Z","name":"Parent"}"#);
+    assert_eq!(site.one.wire.count(), 0);
+
+    goes_well(&site, ADD).await;
+    site.sql("update cadenced_trade_credits set credit_value = '5' where client = 'K/1'").await;
+    site.sql("insert into cadenced_blockades values ('K/3', 'SALE', 'B3')").await;
+    let sent = site.one.wire.count();
+    let shown = json_of(&site, &["once", UPDATE, "--dry-run"]);
+    assert_eq!((&shown["counts"]["new"], &shown["counts"]["changed"]), (&json!(1), &json!(1)));
+    let id = id_of(&site, "K/1").replace("org:", "");
+    let path = format!("/api/v1/account/integrations/auth-required/trade-credits/{id}");
+    assert_eq!(
+        (&shown["requests"][0]["path"], &shown["requests"][0]["method"]),
+        (&json!(path), &json!("PUT"))
+    );
+    assert_eq!(shown["requests"][0]["body"], r#"{"creditValue":5,"creditValueUsed":7,"paymentDays":14}"#);
+
+    let tried = json_of(&site, &["try", UPDATE, "--limit", "1"]);
+    let steps: Vec<&str> =
+        tried["tried"].as_array().unwrap().iter().filter_map(|tried| tried["step"].as_str()).collect();
+    assert_eq!(steps, ["one-segments", "client", "one-trade-credits"]);
+    assert_eq!(tried["tried"][1]["record"]["externalId"], "K/1");
+    let text = site.printed(&["try", UPDATE, "--limit", "1"]);
+    assert!(text.contains("  step    one-trade-credits\n"), "{text}");
+    site.printed(&["check", "--connect"]);
+    let plan = site.printed(&["plan"]);
+    assert!(plan.contains(ADD) && !plan.contains("one-client-add?"), "{plan}");
+    assert_eq!(site.one.wire.count(), sent, "all of this asks nothing");
+}
+
+#[tokio::test]
+async fn rejects_are_found_retried_and_dropped_under_either_job() {
+    let site = office(2).await;
+    goes_well(&site, ADD).await;
+    site.one.switches.set(&format!("missing-client={}", id_of(&site, "K/1"))).unwrap();
+    site.sql("update cadenced_clients set name = 'Other'").await;
+    assert_eq!(site.once(UPDATE).await.outcome, Outcome::Partial);
+    for job in [ADD, UPDATE] {
+        let listed = site.printed(&["rejects", "list", job]);
+        assert!(listed.contains("client␟K/1") && listed.contains("client not found"), "{listed}");
+        site.printed(&["rejects", "show", job, "client␟K/1"]);
+    }
+    site.one.switches.set("missing-client=").unwrap();
+    site.printed(&["rejects", "retry", UPDATE, "client␟K/1"]);
+    assert_eq!(goes_well(&site, UPDATE).await.written, 1);
+    equal(&site).await;
+}
+
+fn json_of(site: &Site, arguments: &[&str]) -> Value {
+    crate::support::json(&site.printed(&[arguments, &["--format", "json"]].concat()))
+}

@@ -18,6 +18,10 @@ const YEARLY: &str = r#"
 cron = "0 0 0 1 1 *"
 [job.b2market-orders]
 cron = "0 0 0 1 1 *"
+[job.one-client-add]
+cron = "0 0 0 1 1 *"
+[job.one-client-update]
+cron = "0 0 0 1 1 *"
 "#;
 
 fn name(job: &str) -> JobName {

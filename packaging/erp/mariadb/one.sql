@@ -33,6 +33,56 @@ create table if not exists cadenced_stocks (
     primary key (warehouse, sku)
 ) engine = InnoDB character set utf8mb4;
 
+-- read by one-client-add, one-client-update
+create table if not exists cadenced_segments (
+    code varchar(120) collate utf8mb4_bin not null,
+    name varchar(255),
+    parent varchar(120) collate utf8mb4_bin,
+    level integer,
+    primary key (code)
+) engine = InnoDB character set utf8mb4;
+
+-- read by one-client-add, one-client-update
+create table if not exists cadenced_clients (
+    code varchar(120) collate utf8mb4_bin not null,
+    account_type varchar(255),
+    name varchar(255),
+    tin varchar(255),
+    segment varchar(120) collate utf8mb4_bin,
+    client_status varchar(255),
+    account_manager_id varchar(255),
+    business_registration_number varchar(255),
+    address_name varchar(255),
+    street varchar(255),
+    zip varchar(255),
+    city varchar(255),
+    country varchar(255),
+    phone varchar(255),
+    address_code varchar(255),
+    admin_email varchar(255),
+    admin_name varchar(255),
+    admin_phone varchar(255),
+    primary key (code)
+) engine = InnoDB character set utf8mb4;
+
+-- read by one-client-add, one-client-update
+create table if not exists cadenced_trade_credits (
+    client varchar(120) collate utf8mb4_bin not null,
+    credit_value decimal(18, 4),
+    credit_value_used decimal(18, 4),
+    available_credit_value decimal(18, 4),
+    payment_days integer,
+    primary key (client)
+) engine = InnoDB character set utf8mb4;
+
+-- read by one-client-add, one-client-update
+create table if not exists cadenced_blockades (
+    client varchar(120) collate utf8mb4_bin not null,
+    type varchar(255),
+    code varchar(255),
+    primary key (client)
+) engine = InnoDB character set utf8mb4;
+
 -- read by one-retail-prices
 create table if not exists cadenced_retail_prices (
     sku varchar(120) collate utf8mb4_bin not null,
@@ -105,6 +155,15 @@ create table if not exists cadenced_invoice_lines (
     primary key (number, line_no)
 ) engine = InnoDB character set utf8mb4;
 
+-- read by one-invoice-files
+create table if not exists cadenced_invoice_files (
+    number varchar(120) collate utf8mb4_bin not null,
+    file_name varchar(255),
+    content longblob,
+    path text,
+    primary key (number)
+) engine = InnoDB character set utf8mb4;
+
 -- read by one-goods-issued-notes
 create table if not exists cadenced_goods_issued_notes (
     number varchar(120) collate utf8mb4_bin not null,
@@ -139,6 +198,15 @@ create table if not exists cadenced_goods_issued_note_lines (
     primary key (number, line_no)
 ) engine = InnoDB character set utf8mb4;
 
+-- read by one-goods-issued-note-files
+create table if not exists cadenced_goods_issued_note_files (
+    number varchar(120) collate utf8mb4_bin not null,
+    file_name varchar(255),
+    content longblob,
+    path text,
+    primary key (number)
+) engine = InnoDB character set utf8mb4;
+
 -- read by one-order-status
 create table if not exists cadenced_order_statuses (
     shipment varchar(120) collate utf8mb4_bin not null,
@@ -171,74 +239,6 @@ create table if not exists cadenced_offline_order_lines (
     quantity decimal(18, 4),
     quantity_shipped decimal(18, 4),
     primary key (shipment, line_no)
-) engine = InnoDB character set utf8mb4;
-
--- read by one-client-add, one-client-update
-create table if not exists cadenced_segments (
-    code varchar(120) collate utf8mb4_bin not null,
-    name varchar(255),
-    parent varchar(120) collate utf8mb4_bin,
-    level integer,
-    primary key (code)
-) engine = InnoDB character set utf8mb4;
-
--- read by one-client-add, one-client-update
-create table if not exists cadenced_clients (
-    code varchar(120) collate utf8mb4_bin not null,
-    account_type varchar(255),
-    name varchar(255),
-    tin varchar(255),
-    segment varchar(120) collate utf8mb4_bin,
-    client_status varchar(255),
-    account_manager_id varchar(255),
-    business_registration_number varchar(255),
-    address_name varchar(255),
-    street varchar(255),
-    zip varchar(255),
-    city varchar(255),
-    country varchar(255),
-    phone varchar(255),
-    address_code varchar(255),
-    admin_email varchar(255),
-    admin_name varchar(255),
-    admin_phone varchar(255),
-    primary key (code)
-) engine = InnoDB character set utf8mb4;
-
--- read by one-client-add, one-client-update
-create table if not exists cadenced_trade_credits (
-    client varchar(120) collate utf8mb4_bin not null,
-    credit_value decimal(14, 2),
-    credit_value_used decimal(14, 2),
-    available_credit_value decimal(14, 2),
-    payment_days integer,
-    primary key (client)
-) engine = InnoDB character set utf8mb4;
-
--- read by one-client-add, one-client-update
-create table if not exists cadenced_blockades (
-    client varchar(120) collate utf8mb4_bin not null,
-    type varchar(255),
-    code varchar(255),
-    primary key (client)
-) engine = InnoDB character set utf8mb4;
-
--- read by one-invoice-files
-create table if not exists cadenced_invoice_files (
-    number varchar(120) collate utf8mb4_bin not null,
-    file_name varchar(255),
-    content longblob,
-    path varchar(1000),
-    primary key (number)
-) engine = InnoDB character set utf8mb4;
-
--- read by one-goods-issued-note-files
-create table if not exists cadenced_goods_issued_note_files (
-    number varchar(120) collate utf8mb4_bin not null,
-    file_name varchar(255),
-    content longblob,
-    path varchar(1000),
-    primary key (number)
 ) engine = InnoDB character set utf8mb4;
 
 -- written by one-client-pull

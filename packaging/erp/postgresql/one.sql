@@ -33,6 +33,56 @@ create table if not exists cadenced_stocks (
     primary key (warehouse, sku)
 );
 
+-- read by one-client-add, one-client-update
+create table if not exists cadenced_segments (
+    code text not null,
+    name text,
+    parent text,
+    level integer,
+    primary key (code)
+);
+
+-- read by one-client-add, one-client-update
+create table if not exists cadenced_clients (
+    code text not null,
+    account_type text,
+    name text,
+    tin text,
+    segment text,
+    client_status text,
+    account_manager_id text,
+    business_registration_number text,
+    address_name text,
+    street text,
+    zip text,
+    city text,
+    country text,
+    phone text,
+    address_code text,
+    admin_email text,
+    admin_name text,
+    admin_phone text,
+    primary key (code)
+);
+
+-- read by one-client-add, one-client-update
+create table if not exists cadenced_trade_credits (
+    client text not null,
+    credit_value numeric,
+    credit_value_used numeric,
+    available_credit_value numeric,
+    payment_days integer,
+    primary key (client)
+);
+
+-- read by one-client-add, one-client-update
+create table if not exists cadenced_blockades (
+    client text not null,
+    type text,
+    code text,
+    primary key (client)
+);
+
 -- read by one-retail-prices
 create table if not exists cadenced_retail_prices (
     sku text not null,
@@ -105,6 +155,15 @@ create table if not exists cadenced_invoice_lines (
     primary key (number, line_no)
 );
 
+-- read by one-invoice-files
+create table if not exists cadenced_invoice_files (
+    number text not null,
+    file_name text,
+    content bytea,
+    path text,
+    primary key (number)
+);
+
 -- read by one-goods-issued-notes
 create table if not exists cadenced_goods_issued_notes (
     number text not null,
@@ -139,6 +198,15 @@ create table if not exists cadenced_goods_issued_note_lines (
     primary key (number, line_no)
 );
 
+-- read by one-goods-issued-note-files
+create table if not exists cadenced_goods_issued_note_files (
+    number text not null,
+    file_name text,
+    content bytea,
+    path text,
+    primary key (number)
+);
+
 -- read by one-order-status
 create table if not exists cadenced_order_statuses (
     shipment text not null,
@@ -171,74 +239,6 @@ create table if not exists cadenced_offline_order_lines (
     quantity numeric,
     quantity_shipped numeric,
     primary key (shipment, line_no)
-);
-
--- read by one-client-add, one-client-update
-create table if not exists cadenced_segments (
-    code text not null,
-    name text,
-    parent text,
-    level integer,
-    primary key (code)
-);
-
--- read by one-client-add, one-client-update
-create table if not exists cadenced_clients (
-    code text not null,
-    account_type text,
-    name text,
-    tin text,
-    segment text,
-    client_status text,
-    account_manager_id text,
-    business_registration_number text,
-    address_name text,
-    street text,
-    zip text,
-    city text,
-    country text,
-    phone text,
-    address_code text,
-    admin_email text,
-    admin_name text,
-    admin_phone text,
-    primary key (code)
-);
-
--- read by one-client-add, one-client-update
-create table if not exists cadenced_trade_credits (
-    client text not null,
-    credit_value numeric,
-    credit_value_used numeric,
-    available_credit_value numeric,
-    payment_days integer,
-    primary key (client)
-);
-
--- read by one-client-add, one-client-update
-create table if not exists cadenced_blockades (
-    client text not null,
-    type text,
-    code text,
-    primary key (client)
-);
-
--- read by one-invoice-files
-create table if not exists cadenced_invoice_files (
-    number text not null,
-    file_name text,
-    content bytea,
-    path text,
-    primary key (number)
-);
-
--- read by one-goods-issued-note-files
-create table if not exists cadenced_goods_issued_note_files (
-    number text not null,
-    file_name text,
-    content bytea,
-    path text,
-    primary key (number)
 );
 
 -- written by one-client-pull

@@ -1,81 +1,93 @@
--- What the jobs of Cortecloud (schedules/cortecloud.toml) read and write of an ERP on SQLite: docs/erp-interface.md
--- has each column. SQLite's own decimals are floats, so decimals are texts; dates are texts such as 2026-11-20, and
--- flags 0 or 1.
+-- The ERP interface of the Cortecloud jobs on SQLite; docs/erp-interface.md describes every column.
+--
+-- What is marked `read` the jobs read: create views of these names over your own tables first, or fill the tables. What is there
+-- already stays as it is, so that this file can be run again. What is marked `written` the jobs write.
+--
+-- SQLite's own decimals are floats, so decimals are texts.
 
--- Written by the jobs.
-
-create table cadenced_cortecloud_services (
-    id integer primary key,
+-- written by cortecloud-services
+create table if not exists cadenced_cortecloud_services (
+    id integer not null,
     status integer not null,
     status_name text not null,
     erp_action text not null,
     internal_code text not null,
     updated_at text not null,
     gone integer not null,
-    document text not null
+    document text not null,
+    primary key (id)
 );
 
-create table cadenced_cortecloud_panels (
-    id integer primary key,
-    description text,
-    internal_code text,
-    active integer,
-    price text,
-    stock text
-);
-
-create table cadenced_cortecloud_tapes (
-    id integer primary key,
-    description text,
-    internal_code text,
-    active integer,
-    price text,
-    stock text
-);
-
-create table cadenced_cortecloud_components (
-    id integer primary key,
-    description text,
-    internal_code text,
-    active integer,
-    price text,
-    stock text
-);
-
--- Statuses that nobody has told the schedule about: nothing is done for these services. Name them in the maps of a
--- file of your own.
-
-create view cadenced_cortecloud_unknown_statuses as
+-- the statuses that the schedule does not name
+create view if not exists cadenced_cortecloud_unknown_statuses as
 select status, count(*) as services from cadenced_cortecloud_services where erp_action = 'unknown' group by status;
 
--- Read by the jobs: replace these tables by views of the same columns over your own tables. The updates are of
--- materials; their jobs are off.
-
-create table cadenced_cortecloud_orders (
-    service_id integer primary key,
-    order_code text not null
+-- read by cortecloud-links
+create table if not exists cadenced_cortecloud_orders (
+    service_id integer not null,
+    order_code text,
+    primary key (service_id)
 );
 
-create table cadenced_cortecloud_panel_updates (
-    id integer primary key,
+-- written by cortecloud-panels, which is off
+create table if not exists cadenced_cortecloud_panels (
+    id integer not null,
+    description text not null,
+    internal_code text not null,
+    active integer,
+    price text,
+    stock text,
+    primary key (id)
+);
+
+-- read by cortecloud-panel-stocks, cortecloud-panel-prices and cortecloud-panel-codes, which are off
+create table if not exists cadenced_cortecloud_panel_updates (
+    id integer not null,
     internal_code text,
     active integer,
     price text,
-    stock text
+    stock text,
+    primary key (id)
 );
 
-create table cadenced_cortecloud_tape_updates (
-    id integer primary key,
+-- written by cortecloud-tapes, which is off
+create table if not exists cadenced_cortecloud_tapes (
+    id integer not null,
+    description text not null,
+    internal_code text not null,
+    active integer,
+    price text,
+    stock text,
+    primary key (id)
+);
+
+-- read by cortecloud-tape-stocks, cortecloud-tape-prices and cortecloud-tape-codes, which are off
+create table if not exists cadenced_cortecloud_tape_updates (
+    id integer not null,
     internal_code text,
     active integer,
     price text,
-    stock text
+    stock text,
+    primary key (id)
 );
 
-create table cadenced_cortecloud_component_updates (
-    id integer primary key,
+-- written by cortecloud-components, which is off
+create table if not exists cadenced_cortecloud_components (
+    id integer not null,
+    description text not null,
+    internal_code text not null,
+    active integer,
+    price text,
+    stock text,
+    primary key (id)
+);
+
+-- read by cortecloud-component-stocks, cortecloud-component-prices and cortecloud-component-codes, which are off
+create table if not exists cadenced_cortecloud_component_updates (
+    id integer not null,
     internal_code text,
     active integer,
     price text,
-    stock text
+    stock text,
+    primary key (id)
 );

@@ -1,72 +1,87 @@
--- What the jobs of Eryxon (schedules/eryxon.toml) read and write of an ERP on SQLite: docs/erp-interface.md has each
--- column. SQLite's own decimals are floats, so decimals are texts; dates are texts such as 2026-11-20, and flags 0 or
--- 1.
+-- The ERP interface of the Eryxon jobs on SQLite; docs/erp-interface.md describes every column.
+--
+-- What is marked `read` the jobs read: create views of these names over your own tables first, or fill the tables. What is there
+-- already stays as it is, so that this file can be run again. What is marked `written` the jobs write.
+--
+-- SQLite's own decimals are floats, so decimals are texts.
 
--- Read by the jobs: replace these tables by views of the same columns over your own tables.
-
-create table cadenced_eryxon_cells (
-    external_id text primary key,
-    name text not null,
+-- read by eryxon-cells
+create table if not exists cadenced_eryxon_cells (
+    external_id text not null,
+    name text,
     color text,
-    sequence integer not null,
-    active integer
+    sequence integer,
+    active integer,
+    primary key (external_id)
 );
 
-create table cadenced_eryxon_resources (
-    external_id text primary key,
-    name text not null,
-    type text not null,
+-- read by eryxon-resources
+create table if not exists cadenced_eryxon_resources (
+    external_id text not null,
+    name text,
+    type text,
     status text,
     description text,
     identifier text,
     location text,
-    active integer
+    active integer,
+    primary key (external_id)
 );
 
-create table cadenced_eryxon_jobs (
-    external_id text primary key,
-    job_number text not null,
+-- read by eryxon-jobs, and looked up by eryxon-parts-by-id
+create table if not exists cadenced_eryxon_jobs (
+    external_id text not null,
+    job_number text,
     customer text,
     due_date text,
     priority integer,
-    notes text
+    notes text,
+    primary key (external_id)
 );
 
-create table cadenced_eryxon_parts (
-    external_id text primary key,
-    job_external_id text not null,
-    part_number text not null,
+-- read by eryxon-parts or eryxon-parts-by-id, and looked up by eryxon-operations-by-id
+create table if not exists cadenced_eryxon_parts (
+    external_id text not null,
+    job_external_id text,
+    part_number text,
     material text,
-    quantity integer not null,
-    notes text
+    quantity integer,
+    notes text,
+    primary key (external_id)
 );
 
-create table cadenced_eryxon_operations (
-    external_id text primary key,
-    part_external_id text not null,
-    cell_name text not null,
-    operation_name text not null,
-    sequence integer not null,
+-- read by eryxon-operations or eryxon-operations-by-id
+create table if not exists cadenced_eryxon_operations (
+    external_id text not null,
+    part_external_id text,
+    cell_name text,
+    operation_name text,
+    sequence integer,
     estimated_time_minutes integer,
-    notes text
+    notes text,
+    primary key (external_id)
 );
 
--- Written by the jobs for newer servers: the ids that records have there.
-
-create table cadenced_eryxon_cell_ids (
-    id text primary key,
-    name text not null
+-- written by eryxon-cell-ids
+create table if not exists cadenced_eryxon_cell_ids (
+    id text not null,
+    name text not null,
+    primary key (id)
 );
-create index cadenced_eryxon_cell_ids_by on cadenced_eryxon_cell_ids (name);
+create index if not exists cadenced_eryxon_cell_ids_by on cadenced_eryxon_cell_ids (name);
 
-create table cadenced_eryxon_job_ids (
-    id text primary key,
-    job_number text not null
+-- written by eryxon-job-ids
+create table if not exists cadenced_eryxon_job_ids (
+    id text not null,
+    job_number text not null,
+    primary key (id)
 );
-create index cadenced_eryxon_job_ids_by on cadenced_eryxon_job_ids (job_number);
+create index if not exists cadenced_eryxon_job_ids_by on cadenced_eryxon_job_ids (job_number);
 
-create table cadenced_eryxon_part_ids (
-    id text primary key,
-    part_number text not null
+-- written by eryxon-part-ids
+create table if not exists cadenced_eryxon_part_ids (
+    id text not null,
+    part_number text not null,
+    primary key (id)
 );
-create index cadenced_eryxon_part_ids_by on cadenced_eryxon_part_ids (part_number);
+create index if not exists cadenced_eryxon_part_ids_by on cadenced_eryxon_part_ids (part_number);

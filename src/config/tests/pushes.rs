@@ -47,6 +47,8 @@ save = { ours = "data.id" }
 parent = { job = "a", key = ["sku"] }
 waiting-when = "no client"
 too-large-when = ["Maximum", "too many"]
+refused-when = "Failed to sync"
+unserved-when = ["no route", "no ID"]
 stop-when = "20% rejected"
 [[job.a.push.results]]
 rows = "data.results"
@@ -57,7 +59,8 @@ counts = { total = "data.total", accepted = ["data.created", "data.updated"] }
 rows = "errors"
 lists = "failures"
 match = { result = "item.sku", record = "sku" }
-counts = { failed = "failed" }"#,
+counts = { failed = "failed" }
+read-back = "sample""#,
     );
     let path = |text| FieldPath::new(text).unwrap();
     assert_eq!((push.batch_records, push.batch_bytes), (7, 2 << 20));
@@ -68,9 +71,11 @@ counts = { failed = "failed" }"#,
     assert_eq!(push.save, [("ours".to_owned(), path("data.id").into())]);
     assert_eq!(push.parent.unwrap().key, [path("sku")]);
     assert_eq!((push.words.waiting.len(), push.words.too_large.len()), (1, 2));
+    assert_eq!((push.words.refused.len(), push.words.unserved.len()), (1, 2));
     assert_eq!(push.stop_when, Some(0.2));
     let [each, failures] = push.results.as_slice() else { panic!("{:?}", push.results) };
     assert_eq!((each.lists, failures.lists), (Lists::All, Lists::Failures));
+    assert_eq!((each.read_back, failures.read_back), (None, Some(ReadBack::Sample)));
     assert_eq!(each.matched, Matched::Key { result: path("sku"), record: path("sku") });
     assert_eq!(failures.matched, Matched::Key { result: path("item.sku"), record: path("sku") });
     let words = |words: &[&str]| words.iter().map(|&word| word.to_owned()).collect::<Vec<_>>();
@@ -102,6 +107,15 @@ fn each_mistake_is_told_where_it_stands() {
         ),
         ("verify = { get = \"/a\" }", "job.a.push.verify.found-when: is missing"),
         ("parent = { job = \"b\", key = \"x\" }", "16:18: job.a.push.parent.job: there is no job `b`"),
+        (
+            "results = { rows = \"a\", match = \"b\", read-back = \"all\" }",
+            "16:11: job.a.push.results: read back, but nothing says how; add `verify`",
+        ),
+        ("unless-taken = {}", "job.a.push.unless-taken.fields: is missing"),
+        (
+            "unless-taken = { fields = \"a\" }",
+            "16:16: job.a.push.unless-taken: asks for one record before each request",
+        ),
         ("stop-when = \"20%\"", "16:13: job.a.push.stop-when: expected a share of refused records"),
         ("stop-when = \"0% rejected\"", "16:13: job.a.push.stop-when: expected a share of refused records"),
     ] {
@@ -128,6 +142,9 @@ fn the_document_describes_every_key_and_its_examples_are_read() {
         "waiting-when",
         "transient-when",
         "too-large-when",
+        "refused-when",
+        "unserved-when",
+        "unless-taken",
         "stop-when",
     ];
     for key in keys {
@@ -139,6 +156,9 @@ fn the_document_describes_every_key_and_its_examples_are_read() {
     push(&format!("put = \"/a\"\n{}", results.replace("job.jobs", "job.a")));
     let verify = examples.iter().find(|example| example.contains("verify =")).unwrap();
     assert!(!push(&format!("put = \"/a\"\n{verify}")).idempotent);
+    let taken = examples.iter().find(|example| example.contains("unless-taken =")).unwrap();
+    let one = "batch = { records = 1 }\nbody = \"$record\"";
+    assert!(push(&format!("put = \"/a\"\n{one}\n{taken}")).unless_taken.is_some());
     let gone = examples.iter().find(|example| example.contains("on-gone")).unwrap();
     let lines: Vec<&str> = gone.lines().collect();
     assert_eq!(lines.len(), 3);

@@ -25,7 +25,10 @@ fn the_shipped_schedules_name_every_row_of_their_platforms() {
                 Trigger::Timetable(timetable) => timetable.describe(),
                 Trigger::Initial(_) => "initial".to_owned(),
                 Trigger::After(parents) => format!("after {}", parents[0]),
-                Trigger::Manual => "manual".to_owned(),
+                Trigger::Manual => match &job.work {
+                    Work::Receive(receive, _) => receive.describe(),
+                    _ => "manual".to_owned(),
+                },
             };
             let live = if job.is_live() { ", live" } else { "" };
             let enabled = if job.enabled { "" } else { ", disabled" };
@@ -33,19 +36,51 @@ fn the_shipped_schedules_name_every_row_of_their_platforms() {
         })
         .collect();
     insta::assert_snapshot!(rows.join("\n"), @r"
-    b2market-companies: `10 25 * * * *` in Europe/Madrid, usually 60m apart, live
-    b2market-line-statuses: `5 25 * * * *` in Europe/Madrid, usually 60m apart, live
+    b2market-companies: `10 25 * * * *` in Europe/Madrid, usually 1h apart, live
+    b2market-line-statuses: `5 25 * * * *` in Europe/Madrid, usually 1h apart, live
     b2market-order-create: `45 */10 * * * *` in Europe/Madrid, usually 10m apart, live
-    b2market-order-statuses: `0 25 * * * *` in Europe/Madrid, usually 60m apart, live
+    b2market-order-statuses: `0 25 * * * *` in Europe/Madrid, usually 1h apart, live
     b2market-order-sweep: `0 40 2 * * *` in Europe/Madrid, usually 24h apart, live
     b2market-orders: `15 */5 * * * *` in Europe/Madrid, usually 5m apart, live
-    b2market-partners: `15 25 * * * *` in Europe/Madrid, usually 60m apart, live
+    b2market-partners: `15 25 * * * *` in Europe/Madrid, usually 1h apart, live
+    commerceup-cancel-order: POST or GET /cancelorder
+    commerceup-create-customer: POST or GET /createcustomer
+    commerceup-create-order: POST or GET /createorder
+    commerceup-link-products: `0 10 3 * * *` in Europe/Warsaw, usually 24h apart, live
+    commerceup-order-status: `30 */5 * * * *` in Europe/Warsaw, usually 5m apart, live
+    commerceup-stock: `0 */5 * * * *` in Europe/Warsaw, usually 5m apart, disabled
+    commerceup-stock-movements: `0 */5 * * * *` in Europe/Warsaw, usually 5m apart, disabled
+    commerceup-stocks: `0 */5 * * * *` in Europe/Warsaw, usually 5m apart, live
+    cortecloud-component-codes: `0 10 1 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    cortecloud-component-prices: `0 15 1 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    cortecloud-component-stocks: `0 */10 * * * *` in America/Sao_Paulo, usually 10m apart, disabled
+    cortecloud-components: `0 40 0 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    cortecloud-links: `30 * * * * *` in America/Sao_Paulo, usually 1m apart, live
+    cortecloud-panel-codes: `0 10 1 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    cortecloud-panel-prices: `0 15 1 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    cortecloud-panel-stocks: `0 */10 * * * *` in America/Sao_Paulo, usually 10m apart, disabled
+    cortecloud-panels: `0 40 0 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    cortecloud-services: `0 */5 * * * *` in America/Sao_Paulo, usually 5m apart, live
+    cortecloud-tape-codes: `0 10 1 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    cortecloud-tape-prices: `0 15 1 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    cortecloud-tape-stocks: `0 */10 * * * *` in America/Sao_Paulo, usually 10m apart, disabled
+    cortecloud-tapes: `0 40 0 * * *` in America/Sao_Paulo, usually 24h apart, disabled
+    eryxon-cell-ids: after eryxon-cells, disabled
+    eryxon-cells: `0 0 * * * *` in UTC, usually 1h apart, live
+    eryxon-job-ids: after eryxon-jobs, disabled
+    eryxon-jobs: after eryxon-cells, live
+    eryxon-operations: after eryxon-parts, live
+    eryxon-operations-by-id: after eryxon-part-ids, disabled
+    eryxon-part-ids: after eryxon-parts-by-id, disabled
+    eryxon-parts: after eryxon-jobs, live
+    eryxon-parts-by-id: after eryxon-job-ids, disabled
+    eryxon-resources: after eryxon-cells, live
     one-b2b-prices: `0 15 0 * * *` in Europe/Warsaw, usually 24h apart, live
-    one-client-add: `0 */10 * * * *` in Europe/Warsaw, usually 10m apart
+    one-client-add: `0 */10 * * * *` in Europe/Warsaw, usually 10m apart, live
     one-client-ids: `20 */2 * * * *` in Europe/Warsaw, usually 2m apart, live
     one-client-pull: `0 */2 * * * *` in Europe/Warsaw, usually 2m apart, live
     one-client-pull-full: `0 */30 * * * *` in Europe/Warsaw, usually 30m apart, disabled
-    one-client-update: `50 */10 * * * *` in Europe/Warsaw, usually 10m apart
+    one-client-update: `50 */10 * * * *` in Europe/Warsaw, usually 10m apart, live
     one-goods-issued-note-files: after one-goods-issued-notes, live
     one-goods-issued-notes: `0 */30 * * * *` in Europe/Warsaw, usually 30m apart, between 08:00-20:00, live
     one-invoice-files: after one-invoices, live
@@ -88,6 +123,40 @@ fn the_stock_push_keeps_the_order_it_was_written_in() {
     assert_eq!(pull.changed().unwrap().start, crate::job::Cursor(915_148_800_000));
 }
 
+/// ONe contract §6: segments and clients, prices, stocks, feeds, contents, their files, statuses, offline orders.
+#[test]
+fn a_first_import_has_the_platforms_order() {
+    let loaded = shipped().loaded();
+    let mut places: Vec<_> =
+        loaded.imports.iter().filter(|(name, _)| name.as_str().starts_with("one-")).collect();
+    places.sort_by_key(|(_, place)| **place);
+    let order = [
+        "client-add",
+        "client-update",
+        "client-ids",
+        "b2b-prices",
+        "price-list-clients",
+        "unused-price-lists",
+        "retail-prices",
+        "stocks",
+        "client-pull",
+        "client-pull-full",
+        "orders",
+        "invoices",
+        "goods-issued-notes",
+        "invoice-files",
+        "goods-issued-note-files",
+        "invoice-statuses",
+        "order-status",
+        "offline-orders",
+    ];
+    let names: Vec<&str> = places.iter().map(|(name, _)| name.as_str().trim_start_matches("one-")).collect();
+    assert_eq!(names, order);
+    let initial = |job: &&crate::job::Job| matches!(job.trigger, Trigger::Initial(_));
+    let first: Vec<&str> = loaded.jobs.values().filter(initial).map(|job| job.name.as_str()).collect();
+    assert_eq!(first, ["one-warehouses"], "initial jobs come before all");
+}
+
 #[test]
 fn clients_are_chains_of_steps() {
     let loaded = shipped().loaded();
@@ -114,7 +183,9 @@ fn whole_example() -> String {
 #[test]
 fn every_key_of_the_packaged_example_is_understood() {
     let mut site = Site::new(&whole_example()).file("ca.pem", "").file("schedules/none.toml", "");
-    for credential in ["admin-token", "one-api-auth", "b2m", "cortecloud", "cortecloud-key"] {
+    for credential in
+        ["admin-token", "one-api-auth", "b2m", "cortecloud", "cortecloud-key", "commerceup-calls"]
+    {
         site = site.file(&format!("credentials/{credential}"), "secret\n");
         fs::set_permissions(
             site.path().join("credentials").join(credential),
@@ -139,6 +210,17 @@ fn what_the_packaged_example_calls_default_is_the_default() {
     assert!(lines.contains("exports = 14") && kept.exports == 14);
     let listen = none.settings.admin.listen;
     assert!(lines.contains(&format!("listen = \"{listen}\"")) && listen.port() == 8640);
+    assert!(none.settings.inbound.is_none());
+    let inbound = Site::new("[inbound.caller.a]\ntoken = { env = \"T\" }\n").env("T", "t").loaded();
+    let inbound = inbound.settings.inbound.unwrap();
+    assert!(lines.contains(&format!("listen = \"{}\"", inbound.listen)) && inbound.listen.port() == 8641);
+    let crate::inbound::Limits { body_bytes, head_time, body_time, answer_time, at_once } =
+        inbound.terms.limits;
+    assert!(lines.contains("max-body = \"1 MiB\"") && body_bytes == 1 << 20);
+    assert!(lines.contains("head-time = \"10s\"") && head_time.as_secs() == 10);
+    assert!(lines.contains("body-time = \"10s\"") && body_time.as_secs() == 10);
+    assert!(lines.contains("answer-time = \"5s\"") && answer_time.as_secs() == 5);
+    assert!(lines.contains("at-once = 256") && at_once == 256);
 
     let connections = Site::with_jobs("").loaded().connections;
     let one = connections.values().find_map(|connection| match &connection.kind {

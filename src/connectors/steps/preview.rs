@@ -32,8 +32,11 @@ impl Connectors {
                 reject(preview, &mut counts, rejected);
                 for mut rows in slices {
                     counts.read += rows.len() as u64;
-                    for stage in &mut group.stages {
-                        let stopped = stage.preview(&rows, preview, &mut counts, &client, to).await?;
+                    let last = group.stages.len() - 1;
+                    for (at, stage) in group.stages.iter_mut().enumerate() {
+                        let (stopped, waiting) =
+                            stage.preview(&rows, preview, &mut counts, &client, to).await?;
+                        counts.waiting += if at == last { 0 } else { waiting };
                         rows.retain(|row| !stopped.contains(&row.key));
                     }
                 }
@@ -72,7 +75,8 @@ impl Connectors {
 }
 
 impl Stage {
-    /// Shows what the step would do with these rows; gives the keys of those that would get no further.
+    /// Shows what the step would do with these rows; gives the keys of those that would get no further,
+    /// and how many of them because they wait for an id.
     async fn preview(
         &mut self,
         rows: &[Row],
@@ -80,7 +84,7 @@ impl Stage {
         counts: &mut PreviewCounts,
         client: &Client,
         to: &ConnectionName,
-    ) -> Result<HashSet<String>, Failure> {
+    ) -> Result<(HashSet<String>, u64), Failure> {
         let Asked { mut chunk, rows: asked } = self.ask(rows).await?;
         counts.unchanged += self.checkpoint.sift(&mut chunk).await?;
         let Chunk { mut records, rejected, doubtful, gone, .. } = chunk;
@@ -102,15 +106,15 @@ impl Stage {
         }
         let asked: Vec<&Row> = asked.into_iter().map(|at| &rows[at]).collect();
         let through = self.through(asked.iter().copied()).await?;
-        let mut stopped = HashSet::new();
+        let (mut stopped, mut waiting) = (HashSet::new(), 0);
         for (row, through) in asked.into_iter().zip(through) {
             let is_sent = sent.contains(&self.kept_as(row));
-            counts.waiting += u64::from(is_sent && gives_ids);
+            waiting += u64::from(is_sent && gives_ids);
             if if is_sent { gives_ids } else { !through } {
                 stopped.insert(row.key.clone());
             }
         }
-        Ok(stopped)
+        Ok((stopped, waiting))
     }
 
     async fn try_row(

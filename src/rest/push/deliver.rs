@@ -5,6 +5,7 @@ use super::{Lines, RestSink};
 use crate::job;
 use crate::job::PushGone;
 use crate::job::push::ReadBack;
+use crate::rest::Answer;
 use crate::rest::lookup::{self, Sight, look};
 use crate::rest::results;
 use crate::rest::verdict::{self, Refusal, Verdict};
@@ -319,6 +320,11 @@ impl RestSink {
         let mut read_back = self.push.verify.as_ref().map_or(ReadBack::Off, |verify| verify.read_back);
         let exchange = Exchange { request: request.shown(), answer: answer.kept() };
         let (mut verdict, mut links) = (Verdict::Accepted, Vec::new());
+        let refusal = |answer: &Answer| {
+            let words = answer.words();
+            let nothing = "the answer says nothing more".to_owned();
+            Verdict::Refused(if words.is_empty() { nothing } else { words })
+        };
         match status {
             200..=299 => {
                 // A large answer lies in a file.
@@ -337,11 +343,8 @@ impl RestSink {
                 links = results::saved(&self.push.save, &self.push.results, document, records);
             }
             404 if removes && is_one => {}
-            400 | 402 | 404 | 409 | 410 | 413 | 422 | 500.. => {
-                let words = answer.words();
-                let nothing = "the answer says nothing more".to_owned();
-                verdict = Verdict::Refused(if words.is_empty() { nothing } else { words });
-            }
+            400 | 404 | 409 | 410 | 413 | 422 | 500.. => verdict = refusal(&answer),
+            402 if refuses(&exchange.answer) => verdict = refusal(&answer),
             405 | 406 | 414 | 415 => return Err(answer.failure(Class::Config)),
             _ => return Err(answer.refusal()),
         }

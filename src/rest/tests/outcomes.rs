@@ -310,6 +310,123 @@ async fn false_success_is_found_by_reading_back() {
 }
 
 #[tokio::test]
+async fn where_the_platform_has_none_of_a_sample_the_run_stops_and_nothing_was_accepted() {
+    let server = Server::start(|seen, _| match seen.method {
+        Method::GET => answer(200, r#"{"found":[]}"#),
+        _ => answer(200, r#"{"success":true}"#),
+    })
+    .await;
+    let sampled = job::Push { verify: Some(verify(ReadBack::Sample)), ..push(100) };
+    let settled = sink(&server, &sampled).write(&batch(50, 0)).await.unwrap();
+    let stop = settled.stop.unwrap();
+    assert!(stop.class == Class::Config && stop.message.contains("none of the 5"), "{stop}");
+    assert!(settled.rejected.is_empty() && settled.left.len() == 50, "all of them are sent again");
+    assert_eq!(server.seen().len(), 6);
+    // What must not be sent twice is for a person: it may be there under another name.
+    let once = job::Push { idempotent: false, ..sampled };
+    let settled = sink(&server, &once).write(&batch(50, 0)).await.unwrap();
+    assert_eq!((settled.stop.is_none(), settled.rejected.len()), (true, 50));
+}
+
+#[tokio::test]
+async fn only_answers_of_the_form_that_wants_it_are_read_back() {
+    let form = |rows: &str, lists, read_back| Results {
+        rows: path(rows),
+        lists,
+        matched: Matched::Key { result: path("sku"), record: path("sku") },
+        ok_when: Vec::new(),
+        error: path("error"),
+        counts: ResultCounts::default(),
+        read_back,
+    };
+    let push = job::Push {
+        results: vec![form("each", Lists::All, None), form("failed", Lists::Failures, Some(ReadBack::All))],
+        verify: Some(verify(ReadBack::Off)),
+        ..push(10)
+    };
+    for (body, looks) in [(r#"{"each":[{"sku":"r0"},{"sku":"r1"}]}"#, 0), (r#"{"failed":[]}"#, 2)] {
+        let server = Server::start(move |seen, _| match seen.method {
+            Method::GET => answer(200, r#"{"found":[{"sku":"r0"},{"sku":"r1"}]}"#),
+            _ => answer(200, body),
+        })
+        .await;
+        let settled = sink(&server, &push).write(&batch(2, 0)).await.unwrap();
+        assert!(settled.rejected.is_empty());
+        assert_eq!(server.seen().len(), 1 + looks, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn words_behind_a_5xx_refuse_the_record_at_once_or_stop_the_run() {
+    let words = job::push::Words {
+        refused: vec!["failed to sync".to_owned()],
+        unserved: vec!["ID parameter".to_owned()],
+        ..Default::default()
+    };
+    let server = Server::start(|seen, _| match skus(seen).0.as_slice() {
+        [sku] if sku == "r1" => answer(500, r#"{"error":"Failed to sync: duplicate key"}"#),
+        [sku] if sku == "r3" => answer(402, r#"{"error":{"code":"QUOTA","message":"Failed to sync: full"}}"#),
+        [sku] if sku == "r2" => answer(400, r#"{"error":"ID parameter is required for updates"}"#),
+        _ => answer(200, ""),
+    })
+    .await;
+    let mut sink = sink(&server, &job::Push { words, ..push(1) });
+    let one = |sku: &str| Batch { records: vec![line(sku, "W")], gone: Vec::new() };
+    let refused = sink.write(&one("r1")).await.unwrap();
+    assert_eq!(classes(&refused), BTreeMap::from([("r1".to_owned(), "rejected")]));
+    assert!(refused.stop.is_none() && server.seen().len() == 1, "it is not tried again");
+    assert!(sink.write(&one("r0")).await.unwrap().rejected.is_empty());
+    assert_eq!(classes(&sink.write(&one("r3")).await.unwrap()).len(), 1);
+    let unserved = sink.write(&one("r2")).await.unwrap();
+    let stop = unserved.stop.unwrap();
+    assert!(stop.class == Class::Config && stop.message.contains("does not serve it"), "{stop}");
+    assert!(unserved.rejected.is_empty() && unserved.left.contains("r2"));
+}
+
+#[tokio::test]
+async fn what_the_platform_has_there_already_is_not_written_over() {
+    let server = Server::start(|seen, _| match (&seen.method, seen.uri.path()) {
+        (&Method::GET, path) => match path.trim_start_matches("/services/") {
+            "null" => answer(200, r#"{"data":{"code":null}}"#),
+            "same" => answer(200, r#"{"data":{"code":"ours"}}"#),
+            "other" => answer(200, r#"{"data":{"code":"theirs"}}"#),
+            "gone" => answer(404, ""),
+            _ => answer(200, r#"{"data":{}}"#),
+        },
+        (_, path) if path.ends_with("/gone") => answer(404, "no such service"),
+        _ => answer(200, ""),
+    })
+    .await;
+    let push = job::Push {
+        method: job::push::Method::Put,
+        path: Template::new("/services/{warehouse}").unwrap(),
+        body: json!("$record"),
+        unless_taken: Some(job::push::Taken { fields: vec![path("code")], at: path("data") }),
+        ..push(1)
+    };
+    let mut sink = sink(&server, &push);
+    for (id, reason) in [
+        ("null", None),
+        ("same", None),
+        ("other", Some("has `theirs` as its code")),
+        ("unsaid", Some("has no `code`")),
+        ("gone", Some("no such service")),
+    ] {
+        let record = super::record(id, r#"{"code":"ours"}"#, &[id]);
+        let settled = sink.write(&Batch { records: vec![record], gone: Vec::new() }).await.unwrap();
+        let words = settled.rejected.first().map(|rejected| rejected.reason.clone());
+        match reason {
+            None => assert_eq!(words, None, "{id}"),
+            Some(reason) => {
+                assert!(words.as_ref().is_some_and(|words| words.contains(reason)), "{id}: {words:?}")
+            }
+        }
+    }
+    let written: Vec<_> = server.seen().into_iter().filter(|seen| seen.method == Method::PUT).collect();
+    assert_eq!(written.len(), 3);
+}
+
+#[tokio::test]
 async fn gone_records_are_removed_one_by_one_or_zeroed() {
     let server = Server::start(|seen, _| match seen.uri.path() {
         "/stocks/g1" => answer(404, "not there"),

@@ -324,6 +324,15 @@ impl Cortecloud {
         state.services.iter().map(detail).collect()
     }
 
+    /// One service, as its detail is served.
+    #[must_use]
+    pub fn service(&self, id: u64) -> Option<Value> {
+        let local = self.switches.is("dates", "local");
+        let state = lock(&self.inner.state);
+        let service = state.services.iter().find(|service| service.id == id);
+        service.map(|service| service.detail(self.inner.seed, local))
+    }
+
     /// The order codes of the services that have one.
     #[must_use]
     pub fn links(&self) -> BTreeMap<u64, String> {

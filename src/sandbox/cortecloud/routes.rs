@@ -168,7 +168,7 @@ fn no_service(id: &str) -> Refusal {
 }
 
 fn service(cloud: &Cortecloud, id: &str) -> Result<Response, Refusal> {
-    let detail = id.parse().ok().and_then(|id: u64| cloud.services().remove(&id));
+    let detail = id.parse().ok().and_then(|id| cloud.service(id));
     Ok(axum::Json(detail.ok_or_else(|| no_service(id))?).into_response())
 }
 

@@ -21,7 +21,7 @@ mod uploads;
 pub use check::check;
 pub use preview::{Preview, PreviewCounts, PreviewedReject, PreviewedRequest, Tried};
 pub use retried::{Wanted, drop_rejects, retry_rejects};
-pub use steps::Chain;
+pub use steps::{Chain, Progress};
 
 use crate::clock::SharedClock;
 use crate::connection::{Connection, ConnectionKind};

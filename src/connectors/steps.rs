@@ -27,6 +27,9 @@ use std::sync::Arc;
 /// Rows that go through all steps together.
 const SLICE: usize = 20;
 
+/// Is told of rows dealt with, and of how many there are, where that is known.
+pub type Progress = Arc<dyn Fn(u64, Option<u64>) + Send + Sync>;
+
 /// What steps have saved, for maps.
 pub(super) struct SavedLinks(pub(super) Store);
 

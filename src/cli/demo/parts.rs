@@ -87,22 +87,4 @@ pub(super) const PARTS: &[Part] = &[
         jobs: &["cortecloud-services"],
         shows: "gives services, gets the codes of their orders (shipped: every 5 minutes)",
     },
-    Part {
-        kind: &eryxon::KIND,
-        schedule: include_str!("../../../schedules/eryxon.toml"),
-        erp: &[include_str!("eryxon.sql"), include_str!("../../../packaging/erp/sqlite/eryxon.sql")],
-        connection: "quota = [\"5/s\"]\nin-flight = 1",
-        pace: "[job.eryxon-cells]\ncron = \"4/10 * * * * *\"\n",
-        jobs: &["eryxon-cells"],
-        shows: "jobs that changed go to Eryxon every 10 s, their parts and operations after them (shipped: every hour)",
-    },
-    Part {
-        kind: &cortecloud::KIND,
-        schedule: include_str!("../../../schedules/cortecloud.toml"),
-        erp: &[include_str!("cortecloud.sql"), include_str!("../../../packaging/erp/sqlite/cortecloud.sql")],
-        connection: "quota = [\"20/s\"]\nin-flight = 2",
-        pace: "[job.cortecloud-services]\ncron = \"8/10 * * * * *\"\n[job.cortecloud-links]\ncron = \"9/10 * * * * *\"\n",
-        jobs: &["cortecloud-services"],
-        shows: "services come from Cortecloud every 10 s, and the codes of their orders go back (shipped: every 5 minutes)",
-    },
 ];

@@ -37,8 +37,6 @@ const CALLER: (&str, &str) = ("shop", "cs-71f0a9");
 /// How long the shop waits for an answer, and between two shoppers.
 const PATIENCE: Duration = Duration::from_secs(10);
 const SHOPPERS: Duration = Duration::from_secs(4);
-/// Something happens this often on the platforms that live without the sample ERP.
-const STIRRED: Duration = Duration::from_secs(5);
 
 /// `cadenced demo`.
 pub(super) fn demo() -> Result<Exit, Stop> {
@@ -94,13 +92,6 @@ async fn run() -> Result<Exit, Stop> {
         call(&shop, &erp, SHOPPERS, |what| say(format!("{}  {what}", SystemClock.now().format("%H:%M:%SZ"))))
             .await
     });
-    let stirred = tokio::spawn(async move {
-        platforms.retain(|(part, _)| !matches!(part.kind.name, "one" | "b2market"));
-        loop {
-            tokio::time::sleep(STIRRED).await;
-            platforms.iter().for_each(|(_, platform)| platform.stir());
-        }
-    });
     let until_stopped = tokio::spawn(async move {
         daemon::until_told_to_stop().await;
         say("\nstopping: letting running jobs end");
@@ -112,7 +103,6 @@ async fn run() -> Result<Exit, Stop> {
     calls.abort();
     stirred.abort();
     life.abort();
-    stirred.abort();
     let counts = one.counts();
     say(format!(
         "stopped. The simulated ONe got {} with {}; what is in the ERP: sqlite3 {} 'select count(*) from b2market_orders'",

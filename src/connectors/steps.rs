@@ -182,9 +182,6 @@ fn looks_up(shaping: &Shaping, keeper: &JobName, step: &str) -> bool {
     })
 }
 
-/// Is told of rows dealt with, and how many there are.
-type Progress = Arc<dyn Fn(u64, Option<u64>) + Send + Sync>;
-
 impl Chain {
     /// Takes all rows through all steps. `counts` is right at any moment, also after an error: what was read is counted in
     /// rows, all else in steps. `progress` is told of rows dealt with, and how many there are.

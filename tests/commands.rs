@@ -54,7 +54,7 @@ async fn check_lists_every_shipped_job_with_its_next_three_slots() {
     assert!(shipped.is_empty(), "{shipped:?} of\n{table}");
     let stocks = table.lines().find(|line| line.starts_with("one-stocks ")).unwrap();
     assert!(stocks.ends_with("schedules/one.toml"), "{stocks}");
-    let count = format!("{} jobs (", table.lines().count() - 1);
+    let count = format!("{} jobs ", table.lines().count() - 1);
     assert!(stderr(&output).contains(&count), "{}", stderr(&output));
     assert!(!dir.path().join("state").exists(), "a check creates nothing");
 }

@@ -1,8 +1,10 @@
 //! The shipped SQL, the document that describes it and the queries of the shipped jobs name the same tables and columns.
 
 use super::sql;
-use crate::support::{Erp, repository};
+use crate::support::{Erp, program, repository, stderr};
 use cadenced::connection::Dialect;
+use cadenced::sandbox::Platform as _;
+use cadenced::sandbox::cortecloud::{Cortecloud, Options};
 use std::collections::BTreeMap;
 
 /// The tables of a platform's section, with the columns in their order.
@@ -50,4 +52,35 @@ async fn the_other_databases_get_the_same_tables() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn init_writes_connections_that_work() {
+    let (eryxon, cloud) = (super::eryxon::eryxon(&[]), Cortecloud::start(Options::default()).unwrap());
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options::default();
+    let key = eryxon.credentials().remove(0).1;
+    for (file, secret) in [("key", key), ("password", options.password), ("partner", options.api_key)] {
+        std::fs::write(dir.path().join(file), secret).unwrap();
+    }
+    let settings = [
+        format!("eryxon.url={}", eryxon.url()),
+        format!("cortecloud.url={}", cloud.url()),
+        format!("cortecloud.user={}", options.email),
+    ];
+    let mut arguments =
+        vec!["init", "site", "--platform", "eryxon", "--platform", "cortecloud", "--erp", "sqlite://erp.db"];
+    settings.iter().for_each(|setting| arguments.extend(["--set", setting]));
+    for secret in ["eryxon.key=key", "cortecloud.password=password", "cortecloud.key=partner"] {
+        arguments.extend(["--secret", secret]);
+    }
+    let written = program(dir.path()).args(&arguments).output().unwrap();
+    assert!(written.status.success(), "{}", stderr(&written));
+    for command in [["check"].as_slice(), &["ping", "eryxon"], &["ping", "cortecloud"]] {
+        let done =
+            program(dir.path()).args(["--config", "site/cadenced.toml"]).args(command).output().unwrap();
+        assert!(done.status.success(), "{command:?}: {done:?}");
+    }
+    assert_eq!((eryxon.wire.count(), cloud.wire.count()), (1, 1));
+    assert_eq!((eryxon.wire.broken_rules(), cloud.wire.broken_rules()), (Vec::new(), Vec::new()));
 }

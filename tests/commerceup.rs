@@ -60,7 +60,7 @@ async fn the_shipped_sql_and_the_document_name_the_same_columns() {
 async fn stock_is_set_in_lists_and_what_the_erp_drops_is_out_of_stock() {
     let (site, shop) = site().await;
     let rows: Vec<String> = (0..1_100).map(|at| format!("('A-{at}', {})", at * 7 % 50)).collect();
-    site.run_sql(&format!("insert into cadenced_commerceup_stocks values {}", rows.join(", "))).await;
+    site.sql(&format!("insert into cadenced_commerceup_stocks values {}", rows.join(", "))).await;
     let first = site.once("commerceup-stocks").await;
     assert_eq!(
         (first.outcome, first.counts.written, first.counts.requests),
@@ -70,7 +70,7 @@ async fn stock_is_set_in_lists_and_what_the_erp_drops_is_out_of_stock() {
     let expected: BTreeMap<String, i64> = (0..1_100).map(|at| (format!("A-{at}"), at * 7 % 50)).collect();
     assert_eq!(shop.quantities(), expected);
     // What the ERP has below zero the shop has none of; a sku of digits stays a text.
-    site.run_sql("insert into cadenced_commerceup_stocks values ('00515', 3); delete from cadenced_commerceup_stocks where sku = 'A-1'").await;
+    site.sql("insert into cadenced_commerceup_stocks values ('00515', 3); delete from cadenced_commerceup_stocks where sku = 'A-1'").await;
     site.once("commerceup-stocks").await;
     let second = site.once("commerceup-stocks").await;
     assert_eq!((second.outcome, second.counts.removed), (Outcome::Ok, 1), "{second:?}");
@@ -81,7 +81,7 @@ async fn stock_is_set_in_lists_and_what_the_erp_drops_is_out_of_stock() {
 #[tokio::test]
 async fn an_article_the_shop_does_not_have_keeps_no_other_from_its_stock() {
     let (site, shop) = site().await;
-    site.run_sql("insert into cadenced_commerceup_stocks values ('A', 1), ('B', 2), ('C', 3)").await;
+    site.sql("insert into cadenced_commerceup_stocks values ('A', 1), ('B', 2), ('C', 3)").await;
     for (switch, refusals) in [("line-results=false", 1), ("line-results=true", 1)] {
         shop.switches.set(switch).unwrap();
         shop.forget_sku("B");
@@ -94,9 +94,9 @@ async fn an_article_the_shop_does_not_have_keeps_no_other_from_its_stock() {
         let rejects = site.rejects("commerceup-stocks").await;
         assert!(rejects[0].reason.contains("unknown sku B"), "{rejects:?}");
         shop.know_sku("B");
-        site.run_sql("update cadenced_commerceup_stocks set quantity = quantity + 10").await;
+        site.sql("update cadenced_commerceup_stocks set quantity = quantity + 10").await;
         assert_eq!(site.once("commerceup-stocks").await.outcome, Outcome::Ok);
-        site.run_sql("update cadenced_commerceup_stocks set quantity = quantity + 10").await;
+        site.sql("update cadenced_commerceup_stocks set quantity = quantity + 10").await;
     }
     kept_to_the_contract(&shop);
 }
@@ -104,7 +104,7 @@ async fn an_article_the_shop_does_not_have_keeps_no_other_from_its_stock() {
 #[tokio::test]
 async fn stock_is_set_one_by_one_where_the_shop_takes_no_lists() {
     let (site, shop) = site().await;
-    site.run_sql("insert into cadenced_commerceup_stocks values ('A', 1), ('B', 0)").await;
+    site.sql("insert into cadenced_commerceup_stocks values ('A', 1), ('B', 0)").await;
     let ended = site.once("commerceup-stock").await;
     assert_eq!((ended.outcome, ended.counts.requests), (Outcome::Ok, 2), "{ended:?}");
     assert_eq!(shop.quantities(), [("A".to_owned(), 1), ("B".to_owned(), 0)].into());
@@ -117,7 +117,7 @@ async fn stock_is_set_one_by_one_where_the_shop_takes_no_lists() {
 async fn a_movement_is_booked_once_also_where_its_answer_is_lost() {
     use cadenced::sandbox::Fault;
     let (site, shop) = site().await;
-    site.run_sql("insert into cadenced_commerceup_movements values ('m1', 'A', 5), ('m2', 'A', -2)").await;
+    site.sql("insert into cadenced_commerceup_movements values ('m1', 'A', 5), ('m2', 'A', -2)").await;
     shop.wire.fail_next(1, "bulkincrementinventory", Fault::AnswerLost);
     for _ in 0..3 {
         site.once("commerceup-stock-movements").await;
@@ -131,7 +131,7 @@ async fn a_movement_is_booked_once_also_where_its_answer_is_lost() {
 #[tokio::test]
 async fn articles_are_linked_by_the_erps_ids() {
     let (site, shop) = site().await;
-    site.run_sql("insert into cadenced_commerceup_products values ('A-100', 90017), ('515', 90018)").await;
+    site.sql("insert into cadenced_commerceup_products values ('A-100', 90017), ('515', 90018)").await;
     assert_eq!(site.once("commerceup-link-products").await.outcome, Outcome::Ok);
     let expected = [("A-100".to_owned(), json!(90017)), ("515".to_owned(), json!(90018))];
     assert_eq!(shop.links(), expected.into());
@@ -149,10 +149,10 @@ async fn the_status_of_an_order_is_one_of_seven_words_or_is_not_told() {
         )
     };
     for (at, status) in STATUSES.iter().enumerate() {
-        site.run_sql(&insert(&at.to_string(), status)).await;
+        site.sql(&insert(&at.to_string(), status)).await;
     }
-    site.run_sql(&insert("new", "New")).await;
-    site.run_sql(&insert("odd", "Packed")).await;
+    site.sql(&insert("new", "New")).await;
+    site.sql(&insert("odd", "Packed")).await;
     let preview = json(&site.printed(&["once", "commerceup-order-status", "--dry-run", "--format", "json"]));
     let bodies: Vec<Value> =
         preview["requests"].as_array().unwrap().iter().map(|of| json(of["body"].as_str().unwrap())).collect();
@@ -170,8 +170,8 @@ async fn the_status_of_an_order_is_one_of_seven_words_or_is_not_told() {
     let rejects = site.rejects("commerceup-order-status").await;
     assert!(rejects[0].reason.contains("Packed is none of In Process, Shipped"), "{}", rejects[0].reason);
 
-    site.run_sql("update cadenced_commerceup_orders set status = 'Delivered' where shop_id = '1'").await;
-    site.run_sql("update cadenced_commerceup_orders set status = 'In Process' where shop_id = 'odd'").await;
+    site.sql("update cadenced_commerceup_orders set status = 'Delivered' where shop_id = '1'").await;
+    site.sql("update cadenced_commerceup_orders set status = 'In Process' where shop_id = 'odd'").await;
     let again = site.once("commerceup-order-status").await;
     assert_eq!((again.outcome, again.counts.requests), (Outcome::Ok, 2), "only on change");
     assert_eq!(told(1), ["Shipped", "Delivered"]);
@@ -250,7 +250,7 @@ async fn a_cancellation_is_answered_item_by_item() {
     assert_eq!(stored, [[id, "515", "1"], [id, "A&B", "2"]]);
 
     // Shipped, or never heard of: nothing is written, and the answer says so.
-    site.run_sql("update cadenced_commerceup_orders set status = 'Shipped'").await;
+    site.sql("update cadenced_commerceup_orders set status = 'Shipped'").await;
     let more = [items[0].clone(), json!({"sku": "516", "quantity": 1})];
     let reply = caller.call(&Call::cancel_order(id, &more)).await.unwrap();
     let partly = json!([{"sku": "515", "success": true}, {"sku": "516", "success": false}]);
@@ -275,7 +275,7 @@ async fn an_order_of_an_unknown_customer_is_422_and_kept_until_it_goes_through()
     let control = site.control().await;
     let rejects = control.rejects(Some("commerceup-create-order"), &Wanted::default(), 10).await;
     assert_eq!(rejects.unwrap().len(), 1);
-    site.run_sql("drop view cadenced_commerceup_known_customers; create view cadenced_commerceup_known_customers as select 'C-10452' as id").await;
+    site.sql("drop view cadenced_commerceup_known_customers; create view cadenced_commerceup_known_customers as select 'C-10452' as id").await;
     assert_eq!(caller.call(&call).await.unwrap().status, 200);
     let rejects = control.rejects(Some("commerceup-create-order"), &Wanted::default(), 10).await;
     assert_eq!(rejects.unwrap().len(), 0);

@@ -1,9 +1,12 @@
 //! The listener that platforms call, with a daemon behind it: what is created once, what is refused and how, what
 //! survives a kill, a reload and a stop.
 
-use crate::support::{Daemon, PASSWORD, Said, Site, USER, caller, known_customer, signal, soon, stderr};
+use crate::support::{
+    Daemon, Erp, PASSWORD, Said, Site, USER, caller, known_customer, repository, signal, soon, stderr,
+};
 use cadenced::admin::control::{Condition, Wait};
 use cadenced::admin::{ClientError, Refusal};
+use cadenced::connection::Dialect;
 use cadenced::run::Outcome;
 use cadenced::sandbox::commerceup::{Call, Caller, Credentials, Reply, calls_with_repeats, orders};
 use reqwest::Client;
@@ -31,7 +34,7 @@ async fn created(site: &Site) -> BTreeMap<String, String> {
 
 /// Without the unique index of the shop's id: what is created twice is there twice.
 async fn let_twice_be_twice(site: &Site) {
-    site.run_sql(
+    site.sql(
         "alter table cadenced_commerceup_orders rename to old;
          create table cadenced_commerceup_orders (
              id integer primary key autoincrement, shop_id text, customer_id text, currency text, total text, items text, body text,
@@ -381,4 +384,51 @@ async fn check_says_where_jobs_are_called_and_what_the_databases_lack() {
         let refused = site.cadenced(&[command, ORDER]);
         assert!(stderr(&refused).contains("it receives what its platform calls with"), "{refused:?}");
     }
+}
+
+/// The shipped statements on a server: what comes at once is created once, and what the ERP doesn't want is not written.
+async fn orders_on(dialect: Dialect) {
+    let erp = Erp::new(dialect).await;
+    let name = if dialect == Dialect::Postgres { "postgresql" } else { "mariadb" };
+    let sql = repository().join(format!("packaging/erp/{name}/commerceup.sql"));
+    erp.run(&std::fs::read_to_string(sql).unwrap()).await;
+    let connection = format!("[connection.erp]\nsql = \"{}\"\n", erp.url);
+    let (site, _shop) = Site::with_shop("answer-time = \"60s\"", &connection).await;
+    let daemon = site.service();
+    let caller = caller(&daemon.calls_at());
+    let customer = known_customer(&caller).await;
+    let order = orders(1, 1, &[&customer]).remove(0);
+    let replies = caller.call_at_once(&vec![Call::create_order(&order); 12]).await;
+    let ids: Vec<Value> = replies.into_iter().map(|reply| reply.unwrap().json()["orderId"].clone()).collect();
+    assert!(ids[0].is_string() && ids.iter().all(|id| *id == ids[0]), "{ids:?}");
+    let stored = erp
+        .texts("select shop_id, customer_id, currency, total, items from cadenced_commerceup_orders")
+        .await;
+    let stored: Vec<String> = stored.into_iter().flatten().flatten().collect();
+    assert_eq!(stored[..3], [order["id"].as_str().unwrap(), &customer, "PLN"]);
+    assert_eq!(serde_json::from_str::<Value>(&stored[3]).unwrap(), order["total"]);
+    assert_eq!(
+        (serde_json::from_str::<Value>(&stored[4]).unwrap(), stored.len()),
+        (order["items"].clone(), 5)
+    );
+
+    let items = [json!({"sku": "515", "quantity": 1})];
+    let cancelled = caller.call(&Call::cancel_order(ids[0].as_str().unwrap(), &items)).await.unwrap();
+    assert_eq!(cancelled.json()["success"], json!(true), "{}", cancelled.text);
+    let unknown = caller.call(&Call::cancel_order("SO-9", &items)).await.unwrap();
+    assert_eq!((unknown.status, &unknown.json()["success"]), (200, &json!(false)), "{}", unknown.text);
+    let order = Call::create_order(&orders(1, 1, &["C-10452"])[0]);
+    assert_eq!(caller.call(&order).await.unwrap().status, 422);
+    let check = site.cadenced(&["check", "--connect"]);
+    assert!(check.status.success(), "{check:?}");
+}
+
+#[tokio::test]
+async fn orders_are_created_once_on_postgresql() {
+    orders_on(Dialect::Postgres).await;
+}
+
+#[tokio::test]
+async fn orders_are_created_once_on_mariadb() {
+    orders_on(Dialect::Mysql).await;
 }

@@ -3,11 +3,13 @@
 
 mod parts;
 
+use super::kits::{KITS, Kit};
 use super::launch::start_logging;
 use super::output::{Exit, Stop, counted, say};
 use super::runtime;
 use crate::clock::{Clock as _, SystemClock};
 use crate::config::{self, Sources};
+use crate::connection::Dialect;
 use crate::daemon;
 use crate::run::Counts;
 use crate::runner::{Ended, Observer};
@@ -52,7 +54,8 @@ async fn run() -> Result<Exit, Stop> {
     let sandbox = Sandbox::start(&dir.join("erp.db"), setup).await.map_err(|error| broken(&error))?;
     let mut platforms = Vec::new();
     for part in PARTS {
-        for sql in part.erp {
+        let interface = kit(part).map_or("", |kit| kit.sql(Dialect::Sqlite));
+        for sql in [part.views, interface] {
             erp::load(&sandbox.erp, sql).await.map_err(|error| broken(&error))?;
         }
         platforms.push(start(part, &sandbox).map_err(|error| broken(&error))?);
@@ -69,6 +72,7 @@ async fn run() -> Result<Exit, Stop> {
 
     let Sandbox { b2market, one, erp } = sandbox;
     let life = tokio::spawn(live(b2market, erp.clone(), Pace::default()));
+    let stirred = tokio::spawn(stir(platforms));
     let observer: Observer = Arc::new(|token, ended, mark| say(line(token, ended, mark)));
     let daemon = daemon::Daemon::start(loaded, sources, Arc::new(SystemClock), Some(observer)).await?;
     let (stop, shutdown) = tokio::sync::watch::channel(false);
@@ -97,6 +101,7 @@ async fn run() -> Result<Exit, Stop> {
     until_stopped.abort();
     start.abort();
     calls.abort();
+    stirred.abort();
     life.abort();
     let counts = one.counts();
     say(format!(
@@ -110,6 +115,19 @@ async fn run() -> Result<Exit, Stop> {
 
 /// A part of the demo, and its platform.
 type Running = (&'static Part, Box<dyn Platform>);
+
+fn kit(part: &Part) -> Option<&'static Kit> {
+    KITS.iter().find(|kit| kit.name == part.kind.name)
+}
+
+/// Something happens on the platforms now and then; those that run already have a life of their own.
+async fn stir(platforms: Vec<Running>) {
+    loop {
+        tokio::time::sleep(SHOPPERS).await;
+        let others = platforms.iter().filter(|(part, _)| !["one", "b2market"].contains(&part.kind.name));
+        others.for_each(|(_, platform)| platform.stir());
+    }
+}
 
 /// The platform of a part; two of them know the sample ERP and run already.
 fn start(part: &'static Part, sandbox: &Sandbox) -> io::Result<Running> {
@@ -151,7 +169,7 @@ sql = "sqlite://erp.db"
     for (part, platform) in platforms {
         let name = part.kind.name;
         let file = format!("{name}.toml");
-        fs::write(dir.join("schedules").join(&file), part.schedule)?;
+        fs::write(dir.join("schedules").join(&file), kit(part).map_or("", |kit| kit.schedule))?;
         fs::write(dir.join("site").join(&file), part.pace)?;
         let mut keys = part.connection.to_owned();
         let mut headers = Vec::new();
@@ -162,7 +180,7 @@ sql = "sqlite://erp.db"
             headers.push(format!("{credential} = {{ file = \"{file}\" }}"));
         }
         config.push_str(&format!("\n[connection.{name}]\nurl = \"{}\"\n", platform.url()));
-        if !keys.contains("auth =") && !keys.contains("headers =") {
+        if !keys.contains("auth =") {
             config.push_str(&format!("headers = {{ {} }}\n", headers.join(", ")));
         }
         config.push_str(&format!("{keys}\n"));

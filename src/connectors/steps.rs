@@ -27,6 +27,9 @@ use std::sync::Arc;
 /// Rows that go through all steps together.
 const SLICE: usize = 20;
 
+/// Is told of rows dealt with, and of how many there are, where that is known.
+pub type Progress = Arc<dyn Fn(u64, Option<u64>) + Send + Sync>;
+
 /// What steps have saved, for maps.
 pub(super) struct SavedLinks(pub(super) Store);
 
@@ -185,11 +188,7 @@ impl Chain {
     ///
     /// # Errors
     /// Why the run can't go on; what was settled by then is kept.
-    pub async fn run(
-        &mut self,
-        counts: &mut Counts,
-        progress: Option<&Arc<dyn Fn(u64, Option<u64>) + Send + Sync>>,
-    ) -> Result<(), Failure> {
+    pub async fn run(&mut self, counts: &mut Counts, progress: Option<&Progress>) -> Result<(), Failure> {
         for group in &mut self.groups {
             group.count_deletes().await?;
             while let Some((slice, rejected)) = group.next().await? {

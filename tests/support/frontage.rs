@@ -68,10 +68,6 @@ impl Site {
         let text = |row: &sqlx::sqlite::SqliteRow, at| row.get_unchecked::<String, _>(at);
         rows.iter().map(|row| (0..row.len()).map(|at| text(row, at)).collect()).collect()
     }
-
-    pub(crate) async fn run_sql(&self, sql: &str) {
-        sqlx::raw_sql(sqlx::AssertSqlSafe(sql.to_owned())).execute(&self.erp).await.unwrap();
-    }
 }
 
 /// The shop, calling here with the right password.

@@ -58,7 +58,7 @@ fn mistakes_of_the_listener_are_told_where_they_are() {
     let site = Site::new("[inbound]\ntls = { cert = \"cert.pem\", key = { env = \"K\" } }\n").env("K", "k");
     let site = site.file("cert.pem", "no certificate");
     insta::assert_snapshot!(site.mistakes(), @r#"
-    cadenced.toml:1:1: inbound.caller: nobody may call
+    cadenced.toml:1:2: inbound.caller: nobody may call
       help: describe a caller: [inbound.caller.NAME] with `user` and `password`, or `token`
     cadenced.toml:2:16: inbound.tls.cert: holds no certificate in PEM
     "#);

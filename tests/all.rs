@@ -4,6 +4,7 @@
 
 mod commands;
 mod commerceup;
+mod company;
 mod daemon;
 mod dry_run;
 mod factory;

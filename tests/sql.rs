@@ -24,7 +24,7 @@ macro_rules! on_each_database {
         }
     };
 }
-use on_each_database;
+pub(crate) use on_each_database;
 
 const ORDERS: &str = "b2market-orders";
 const STOCKS: &str = "one-stocks";

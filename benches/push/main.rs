@@ -2,7 +2,9 @@
 //! same rows, keeps the digests in a map, and sends the same requests with the same HTTP client. The ratio is what the
 //! state costs: what was delivered, and what is in doubt, survives a crash.
 //!
-//! `cargo bench --bench push`, and `-- --rows 1000000` for other sizes. Each side goes four times over its rows: all of
+//! `cargo bench --bench push`, and `-- --rows 1000000` for other sizes. The platform answers at once, which none does: with
+//! `--line-micros 50` it takes that long for each line, half a second for a full request. Memory is allocated as the shipped
+//! unit has it. Each side goes four times over its rows: all of
 //! them new, every hundredth changed, none changed, all changed. The platform and each client are processes of their own,
 //! so that a client's peak memory is its own; a run's time covers the opening and closing of the state. Linux only:
 //! elsewhere memory reads zero.
@@ -29,9 +31,10 @@ fn main() -> Result<()> {
         arguments.get(place + 1).map(String::as_str)
     };
     let rows = text("--rows").map_or(Ok(100_000), str::parse)?;
+    let line_micros = text("--line-micros").map_or(Ok(0), str::parse)?;
     match text("--as") {
-        None => compare(rows),
-        Some("platform") => platform::serve(),
+        None => compare(rows, line_micros),
+        Some("platform") => platform::serve(line_micros),
         Some(side) => {
             let measured = client::run(side, rows, text("--url").unwrap_or_default())?;
             println!("{}", serde_json::to_string(&measured)?);
@@ -41,11 +44,15 @@ fn main() -> Result<()> {
 }
 
 /// Starts the platform and, one after the other, the clients; prints the table.
-fn compare(rows: u64) -> Result<()> {
-    let mut platform = again("platform", rows)?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+fn compare(rows: u64, line_micros: u64) -> Result<()> {
+    let mut platform = again("platform", rows)?;
+    let platform = platform.args(["--line-micros", &line_micros.to_string()]);
+    let mut platform = platform.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
     let mut url = String::new();
     BufReader::new(platform.stdout.take().ok_or("no output")?).read_line(&mut url)?;
-    println!("{rows} stocks in 5 warehouses, from SQLite to a platform on loopback\n");
+    println!(
+        "{rows} stocks in 5 warehouses, from SQLite to a platform on loopback that takes {line_micros} µs a line\n"
+    );
     println!(
         "| rows      | client   | requests | lines   | seconds | CPU s | rate / floor | peak memory so far, MB |"
     );
@@ -85,5 +92,6 @@ fn compare(rows: u64) -> Result<()> {
 fn again(role: &str, rows: u64) -> Result<Command> {
     let mut command = Command::new(std::env::current_exe()?);
     command.args(["--as", role, "--rows", &rows.to_string()]);
+    command.env("MALLOC_ARENA_MAX", "1").env("MALLOC_TRIM_THRESHOLD_", "65536");
     Ok(command)
 }

@@ -5,25 +5,26 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
+use std::time::Duration;
 
 static REQUESTS: AtomicU64 = AtomicU64::new(0);
 static LINES: AtomicU64 = AtomicU64::new(0);
 
 /// Serves until the input ends; the address goes to the output.
-pub(crate) fn serve() -> Result<()> {
+pub(crate) fn serve(line_micros: u64) -> Result<()> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     println!("http://{}", listener.local_addr()?);
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             // A client that goes away ends its connection, and nothing else.
-            thread::spawn(move || answer_all(stream).unwrap_or_default());
+            thread::spawn(move || answer_all(stream, line_micros).unwrap_or_default());
         }
     });
     std::io::stdin().read_line(&mut String::new())?;
     Ok(())
 }
 
-fn answer_all(mut stream: TcpStream) -> Result<()> {
+fn answer_all(mut stream: TcpStream, line_micros: u64) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut requests = BufReader::new(stream.try_clone()?);
     let mut body = Vec::new();
@@ -52,6 +53,7 @@ fn answer_all(mut stream: TcpStream) -> Result<()> {
         // Each line is an object, and so is what holds them.
         let lines = body.iter().filter(|byte| **byte == b'{').count() as u64 - 1;
         LINES.fetch_add(lines, Ordering::SeqCst);
+        thread::sleep(Duration::from_micros(lines * line_micros));
         write!(stream, "HTTP/1.1 204 No Content\r\n\r\n")?;
     }
 }

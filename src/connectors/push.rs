@@ -192,12 +192,14 @@ impl PushCheckpoint {
         let known = self.recall(records.iter().map(|record| record.key.clone()).collect()).await?;
         let parents = self.parents_of(&records).await?;
         // Of a key that stands twice the later row counts.
-        let last: HashMap<String, usize> =
-            records.iter().enumerate().map(|(index, record)| (record.key.clone(), index)).collect();
+        let last: HashMap<&str, usize> =
+            records.iter().enumerate().map(|(index, record)| (&*record.key, index)).collect();
+        let is_last: Vec<bool> =
+            records.iter().enumerate().map(|(index, record)| last[&*record.key] == index).collect();
         let mut unchanged = 0;
         for (index, (record, known)) in records.into_iter().zip(known).enumerate() {
             let parent = parents.get(index).cloned().unwrap_or(ParentOf::Nobody);
-            let next = if last.get(&record.key) == Some(&index) {
+            let next = if is_last[index] {
                 self.next(&record, known.as_ref(), &parent).await?
             } else {
                 Next::Nothing

@@ -1,7 +1,9 @@
 //! Records on their way into requests: held by group until a group fills one. So that interleaved groups still fill
 //! whole requests, all of them are held together up to some megabytes; beyond that the largest go out early.
 
-use crate::transfer::{Batch, Record};
+use crate::job::Cursor;
+use crate::transfer::{Batch, Digest, Record};
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use tracing::warn;
 
@@ -21,9 +23,30 @@ pub(super) struct Groups {
 
 #[derive(Debug, Default)]
 struct Open {
-    records: Vec<Record>,
+    records: Vec<Held>,
     content: usize,
     held: usize,
+}
+
+/// A record without its group, which it shares with all beside it: half of what it takes else.
+#[derive(Debug)]
+struct Held {
+    key: Box<str>,
+    cursor: Option<Cursor>,
+    content: Box<RawValue>,
+    digest: Digest,
+}
+
+impl Held {
+    fn of(record: Record) -> Self {
+        let Record { key, cursor, content, digest, group: _ } = record;
+        Self { key: key.into_boxed_str(), cursor, content, digest }
+    }
+
+    fn of_group(self, group: &[String]) -> Record {
+        let Self { key, cursor, content, digest } = self;
+        Record { key: key.into_string(), cursor, content, digest, group: group.to_vec() }
+    }
 }
 
 impl Groups {
@@ -43,7 +66,7 @@ impl Groups {
             }
             let open = self.open.entry(record.group.clone()).or_default();
             let group = (open.records.len() + 1 >= self.limit).then(|| record.group.clone());
-            open.records.push(record);
+            open.records.push(Held::of(record));
             open.content += content;
             open.held += held;
             self.held += held;
@@ -60,7 +83,8 @@ impl Groups {
     pub(super) fn rest(&mut self, gone: Vec<Record>) -> Vec<Batch> {
         let mut groups: BTreeMap<Vec<String>, Batch> = BTreeMap::new();
         for (group, open) in std::mem::take(&mut self.open) {
-            groups.entry(group).or_default().records = open.records;
+            let records = open.records.into_iter().map(|held| held.of_group(&group)).collect();
+            groups.entry(group).or_default().records = records;
         }
         self.held = 0;
         for record in gone {
@@ -82,7 +106,8 @@ impl Groups {
     fn close(&mut self, group: &[String], full: &mut Vec<Batch>) {
         let open = self.open.remove(group).unwrap_or_default();
         self.held -= open.held;
-        full.extend(self.cut(Batch { records: open.records, gone: Vec::new() }));
+        let records = open.records.into_iter().map(|held| held.of_group(group)).collect();
+        full.extend(self.cut(Batch { records, gone: Vec::new() }));
     }
 
     /// Makes room for a while, not for one record: with many small groups, each call would look at all of them.
@@ -127,6 +152,5 @@ fn size(record: &Record) -> usize {
 
 /// What it takes in memory.
 fn footprint(record: &Record) -> usize {
-    let group: usize = record.group.iter().map(|value| value.len() + size_of::<String>()).sum();
-    size_of::<Record>() + record.key.len() + record.content.get().len() + group
+    size_of::<Held>() + record.key.len() + record.content.get().len()
 }

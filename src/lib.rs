@@ -62,6 +62,9 @@ pub mod connectors;
 /// One run of a job: attempts, outcome.
 pub mod runner;
 
+/// Answers the calls of platforms by the jobs that receive.
+pub mod receiver;
+
 /// Waits, claims, starts, joins.
 pub mod scheduler;
 

@@ -5,9 +5,11 @@ use crate::clock::SharedClock;
 use crate::config::{self, Loaded, Settings, Sources};
 use crate::connection::{Connection, ConnectionKind};
 use crate::connectors::Connectors;
+use crate::inbound::Listener;
 use crate::plan::{self, Figures, Finding, Weight, What};
 use crate::planner::JobFacts;
 use crate::quota::Quota;
+use crate::receiver::Receiver;
 use crate::run::Outcome;
 use crate::runner::Runner;
 use crate::scheduler::{Jobs, SchedulerHandle};
@@ -28,7 +30,7 @@ const MEASURED_RUNS: usize = 100;
 /// The set of jobs that serves.
 #[derive(Debug, Clone)]
 pub struct Set {
-    /// What concerns the daemon as a whole, as it was at the start: but for the zone it is not swapped.
+    /// What concerns the daemon as a whole, as it was at the start: but for the zone and the listener it is not swapped.
     pub settings: Settings,
     /// The jobs.
     pub jobs: Jobs,
@@ -50,6 +52,8 @@ pub struct Reloader {
     sources: Sources,
     store: Store,
     runner: Arc<Runner>,
+    receiver: Arc<Receiver>,
+    listener: Arc<Listener<Receiver>>,
     scheduler: SchedulerHandle,
     clock: SharedClock,
     set: RwLock<Arc<Set>>,
@@ -65,13 +69,21 @@ impl Reloader {
         sources: Sources,
         store: Store,
         runner: Arc<Runner>,
+        (receiver, listener): (Arc<Receiver>, Arc<Listener<Receiver>>),
         scheduler: SchedulerHandle,
         clock: SharedClock,
     ) -> Self {
         let set = Set { settings: loaded.settings, jobs: loaded.jobs, refused: Vec::new() };
         record_success(true, &clock);
         let set = RwLock::new(Arc::new(set));
-        Self { sources, store, runner, scheduler, clock, set, turn: tokio::sync::Mutex::new(()) }
+        let turn = tokio::sync::Mutex::new(());
+        Self { sources, store, runner, receiver, listener, scheduler, clock, set, turn }
+    }
+
+    /// Who answers the calls of platforms.
+    #[must_use]
+    pub fn receiver(&self) -> &Receiver {
+        &self.receiver
     }
 
     /// The set that serves.
@@ -127,11 +139,22 @@ impl Reloader {
         warnings.extend(needs_restart(&old.settings, &loaded.settings));
         let budgets = budgets_that_will_not_last(&self.store, &loaded, self.clock.now()).await;
         warnings.extend(budgets.map_err(|error| vec![error.to_string()])?);
-        let runner = Arc::clone(&self.runner);
-        let swap = move || runner.swap(Arc::new(connectors));
+        let inbound = loaded.settings.inbound.clone();
+        // Before anything is swapped: an address that can't be had refuses the whole.
+        let change = self.listener.prepare(inbound.clone()).await.map_err(|error| vec![error.to_string()])?;
+        let (runner, receiver) = (Arc::clone(&self.runner), Arc::clone(&self.receiver));
+        let (jobs, connectors) = (loaded.jobs.clone(), Arc::new(connectors));
+        let swap = {
+            let inbound = inbound.clone();
+            move || {
+                runner.swap(Arc::clone(&connectors));
+                receiver.swap(&jobs, connectors, inbound.as_ref());
+            }
+        };
         self.scheduler.replace(loaded.jobs.clone(), facts, swap).await;
+        self.listener.change(change).await;
         let jobs = loaded.jobs.len();
-        let settings = Settings { timezone: loaded.settings.timezone, ..old.settings.clone() };
+        let settings = Settings { timezone: loaded.settings.timezone, inbound, ..old.settings.clone() };
         self.keep(Set { settings, jobs: loaded.jobs, refused: Vec::new() });
         Ok(Swapped { jobs, warnings })
     }

@@ -112,6 +112,8 @@ pub enum Cause {
     After,
     /// A person asked for it.
     Manual,
+    /// A platform called; the run is what it called with within a minute.
+    Called,
 }
 
 /// The identity of a run: rises by one with each run of this state directory, and fences its commits.

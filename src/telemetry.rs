@@ -48,6 +48,10 @@ pub const UPLOADED: &str = "cadenced_uploaded_bytes_total";
 pub const QUOTA_LEFT: &str = "cadenced_quota_left";
 /// Gauge: until when nothing is sent for a quota or the platform's own wish, by `connection`; 0 while there is no such wait.
 pub const WAITS_UNTIL: &str = "cadenced_connection_waits_until_timestamp_seconds";
+/// Counter: calls of platforms answered, by `caller` and `status`.
+pub const CALLS: &str = "cadenced_calls_total";
+/// Histogram: how long the ERP took for calls, by `job`.
+pub const CALL_DURATION: &str = "cadenced_call_duration_seconds";
 /// Gauge: 1 while the platform is left alone because requests failed, by `connection`.
 pub const BREAKER_OPEN: &str = "cadenced_breaker_open";
 /// Gauge: rejects kept, by `job`.
@@ -80,6 +84,7 @@ pub fn metrics() -> &'static PrometheusHandle {
             .set_buckets_for_metric(full(RUN_DURATION), RUN_BUCKETS)
             .and_then(|builder| builder.set_buckets_for_metric(full(SLOT_LATENESS), LATENESS_BUCKETS))
             .and_then(|builder| builder.set_buckets_for_metric(full(REQUEST_DURATION), REQUEST_BUCKETS))
+            .and_then(|builder| builder.set_buckets_for_metric(full(CALL_DURATION), REQUEST_BUCKETS))
             .unwrap_or_default()
             .build_recorder();
         let handle = recorder.handle();
@@ -116,6 +121,8 @@ fn describe() {
     describe_counter!(UPLOADED, Unit::Bytes, "Bytes of the files whose upload was completed.");
     describe_gauge!(QUOTA_LEFT, Unit::Count, "Requests that a quota lets through now.");
     describe_gauge!(WAITS_UNTIL, Unit::Seconds, "Until when nothing is sent, 0 without such a wait.");
+    describe_counter!(CALLS, Unit::Count, "Calls of platforms answered, by caller and status.");
+    describe_histogram!(CALL_DURATION, Unit::Seconds, "How long the ERP took for calls, by job.");
     describe_gauge!(BREAKER_OPEN, Unit::Count, "1 while the platform is left alone because requests failed.");
     describe_gauge!(REJECTS, Unit::Count, "Rejects kept for the job.");
     describe_gauge!(WATERMARK, Unit::Seconds, "How far the job has read its source.");

@@ -3,12 +3,14 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod commands;
+mod commerceup;
 mod daemon;
 mod dry_run;
 mod factory;
 mod formats;
 mod housekeeping;
 mod import;
+mod inbound;
 mod init;
 mod kills;
 mod layers;

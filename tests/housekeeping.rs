@@ -1,7 +1,6 @@
 //! The daemon's chores leave what is still needed and take what is not; they happen at their times, and a stop lets go of
 //! the state.
 
-use crate::support::connections;
 use cadenced::clock::SetClock;
 use cadenced::config::{self, Sources};
 use cadenced::housekeeping::{Chore, DAILY, Desk, Housekeeping, Rules};
@@ -103,8 +102,11 @@ async fn an_unending_history_is_kept_whole() {
 
 /// The shipped pull of B2Market's orders, with an overlap of ten minutes.
 fn shipped(dir: &Path) -> Jobs {
-    let schedules = Path::new(env!("CARGO_MANIFEST_DIR")).join("schedules");
-    let config = format!("schedules = [\"{}\"]\n{}", schedules.display(), connections());
+    let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("schedules/b2market.toml");
+    std::fs::create_dir(dir.join("schedules")).unwrap();
+    std::fs::copy(shipped, dir.join("schedules/b2market.toml")).unwrap();
+    let config = "schedules = [\"schedules\"]\n[connection.erp]\nsql = \"sqlite://erp.db\"\n\
+                  [connection.b2market]\nurl = \"http://127.0.0.1:1\"\n";
     let file = dir.join("cadenced.toml");
     std::fs::write(&file, config).unwrap();
     config::load(&Sources { file: Some(file), ..Sources::default() }).unwrap().jobs

@@ -19,12 +19,11 @@ use cadenced::runner::Ended;
 use cadenced::state::{Reject, Store};
 use cadenced::watermark::{Cursor, Mark};
 use cadenced::words::JobName;
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool};
 use sqlx::{AssertSqlSafe, Row as _};
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use tokio::sync::watch;
@@ -58,8 +57,6 @@ struct Scene {
     erp: SqlitePool,
     asked: Log,
     clock: Arc<SetClock>,
-    /// How many seconds the platform's clock is ahead.
-    ahead: Arc<AtomicI64>,
     serving: tokio::task::JoinHandle<()>,
 }
 
@@ -86,13 +83,12 @@ impl Scene {
     ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let clock = Arc::new(SetClock::at(utc("2026-03-02T12:00:00Z")));
-        let (asked, ahead) = (Log::default(), Arc::<AtomicI64>::default());
+        let asked = Log::default();
         let answering: Answering = Arc::new(Mutex::new(answer));
         let router = Router::new().fallback(respond).with_state((
             Arc::clone(&asked),
             answering,
             Arc::clone(&clock) as SharedClock,
-            Arc::clone(&ahead),
         ));
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -118,7 +114,7 @@ impl Scene {
             file.display()
         );
         std::fs::write(dir.path().join("cadenced.toml"), text).unwrap();
-        Self { dir, erp, asked, clock, ahead, serving }
+        Self { dir, erp, asked, clock, serving }
     }
 
     fn loaded(&self) -> config::Loaded {
@@ -209,14 +205,13 @@ impl Scene {
 }
 
 async fn respond(
-    State((log, answering, clock, ahead)): State<(Log, Answering, SharedClock, Arc<AtomicI64>)>,
+    State((log, answering, clock)): State<(Log, Answering, SharedClock)>,
     request: Request,
 ) -> Response {
     let asked = of_request(request.method().as_str(), request.uri());
     log.lock().unwrap().push(asked.clone());
     let (status, body) = (answering.lock().unwrap())(&asked);
-    let now = clock.now() + TimeDelta::seconds(ahead.load(Ordering::Relaxed));
-    let date = now.format("%a, %d %b %Y %H:%M:%S GMT").to_string();
+    let date = clock.now().format("%a, %d %b %Y %H:%M:%S GMT").to_string();
     let headers = [(header::DATE, date), (header::CONTENT_TYPE, "application/json".to_owned())];
     (StatusCode::from_u16(status).unwrap(), headers, body.to_string()).into_response()
 }

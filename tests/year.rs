@@ -1,7 +1,6 @@
 //! The shipped schedule of ONe over a simulated year: each slot is accounted for exactly once, whatever outages, clock
 //! steps, long runs and failures come between; and slot by slot on the days when the clocks change.
 
-use crate::support::connections;
 use crate::support::jobs::{at, name, work};
 use crate::support::ledger::Books;
 use cadenced::config::{Sources, load};
@@ -20,8 +19,11 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 fn jobs_of_one() -> BTreeMap<JobName, Job> {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("cadenced.toml");
-    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/schedules");
-    let text = format!("timezone = \"America/Lima\"\nschedules = [\"{shipped}\"]\n{}", connections());
+    std::fs::create_dir(dir.path().join("schedules")).unwrap();
+    let shipped = concat!(env!("CARGO_MANIFEST_DIR"), "/schedules/one.toml");
+    std::fs::copy(shipped, dir.path().join("schedules/one.toml")).unwrap();
+    let text = "timezone = \"America/Lima\"\nschedules = [\"schedules\"]\n[connection.erp]\nsql = \"sqlite://erp.db\"\n\
+                [connection.one]\nurl = \"http://127.0.0.1:1\"\n";
     std::fs::write(&file, text).unwrap();
     let sources = Sources { file: Some(file), env: Vec::new(), overrides: Vec::new(), credentials_dir: None };
     let loaded = load(&sources).unwrap();
@@ -50,6 +52,8 @@ fn every_slot_of_one_on_ordinary_days_and_when_the_clocks_change() {
         ("one-client-add", [144, 138, 144, 144, 150, 144]),
         ("one-client-update", [144, 138, 144, 144, 150, 144]),
         ("one-client-pull", [720, 690, 720, 720, 750, 720]),
+        ("one-client-pull-full", [48, 46, 48, 48, 50, 48]),
+        ("one-client-ids", [720, 690, 720, 720, 750, 720]),
         ("one-retail-prices", [144, 138, 144, 144, 150, 144]),
         ("one-b2b-prices", [1; 6]),
         ("one-invoices", [25; 6]),
@@ -298,16 +302,16 @@ fn half_a_year(from: &str, until: &str, seed: u64) -> u64 {
     accounts.values().sum()
 }
 
-// A year has 365 times 4,971 slots, for the hours of spring and autumn cancel out; the five of the very first instant,
+// A year has 365 times 5,739 slots, for the hours of spring and autumn cancel out; the six of the very first instant,
 // at which the daemon is only just starting, are not its own. Each half starts where the clocks have their winter time
 // or their summer time, and has one of the two changes.
 
 #[test]
 fn from_january_to_june_each_slot_is_accounted_for_exactly_once() {
-    assert_eq!(half_a_year("2025-12-31 23:00:00", "2026-06-30 22:00:00", 1), 181 * 4_971 - 204 - 5);
+    assert_eq!(half_a_year("2025-12-31 23:00:00", "2026-06-30 22:00:00", 1), 181 * 5_739 - 236 - 6);
 }
 
 #[test]
 fn from_july_to_december_each_slot_is_accounted_for_exactly_once() {
-    assert_eq!(half_a_year("2026-06-30 22:00:00", "2026-12-31 23:00:00", 2), 184 * 4_971 + 204 - 5);
+    assert_eq!(half_a_year("2026-06-30 22:00:00", "2026-12-31 23:00:00", 2), 184 * 5_739 + 236 - 6);
 }

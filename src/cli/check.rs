@@ -4,7 +4,7 @@ use super::next::when;
 use super::output::{Exit, NOTHING, Stop, Table, counted, say, shown};
 use super::place::Place;
 use super::{args, runtime};
-use crate::config::Loaded;
+use crate::config::{Loaded, Settings};
 use crate::connectors;
 use crate::job::{Job, Work};
 use chrono::{DateTime, Utc};
@@ -49,7 +49,7 @@ fn print(loaded: &Loaded, now: DateTime<Utc>, out: &mut impl Write) -> Result<()
         let mut slot = || slots.next().unwrap_or_else(|| NOTHING.to_owned());
         table.row([
             job.name.to_string(),
-            is(job).to_owned(),
+            is(job, &loaded.settings).to_owned(),
             slot(),
             slot(),
             slot(),
@@ -67,9 +67,10 @@ fn next_slots(job: &Job, now: DateTime<Utc>) -> Vec<String> {
     })
 }
 
-fn is(job: &Job) -> &'static str {
+fn is(job: &Job, settings: &Settings) -> &'static str {
     match (job.enabled, &job.work) {
         (false, _) => "disabled",
+        (true, Work::Receive(..)) if settings.inbound.is_none() => "no [inbound]",
         (true, Work::Unconfigured) => "unconfigured",
         (true, _) => "on",
     }

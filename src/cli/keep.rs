@@ -8,7 +8,8 @@ use crate::admin::control::{RejectRow, WatermarkRow, mark_text};
 use crate::admin::{ClientError, ControlClient};
 use crate::clock::SystemClock;
 use crate::config;
-use crate::connectors::{Wanted, drop_rejects, retry_rejects};
+use crate::connectors::{MUST_CALL_AGAIN, Wanted, drop_rejects, retry_rejects};
+use crate::job::Work;
 use crate::state::{ImportMode, Store};
 use crate::watermark::Mark;
 use crate::words::JobName;
@@ -162,6 +163,10 @@ pub(super) async fn rejects(place: &Place, command: Rejects, out: &mut impl Writ
                 Keeper::Here(store) => {
                     let loaded = place.load()?;
                     let job = super::place::job(&loaded, &job)?;
+                    if matches!(job.work, Work::Receive(..)) {
+                        let text = format!("{}: {MUST_CALL_AGAIN}", job.name);
+                        return Err(Stop::new(Exit::Failed, text));
+                    }
                     retry_rejects(store, &job.name, &job.work, &wanted).await?
                 }
             };

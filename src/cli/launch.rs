@@ -154,7 +154,7 @@ impl From<StartError> for Stop {
             StartError::State(StateError::Held { .. }) => Exit::Failed,
             StartError::State(error) => return error.into(),
             StartError::Connection(_) => Exit::Config,
-            StartError::Job(_) | StartError::Listen { .. } => Exit::Failed,
+            StartError::Job(_) | StartError::Listen { .. } | StartError::Inbound(_) => Exit::Failed,
             StartError::Socket { .. } | StartError::Signals(_) | StartError::Broken(_) => Exit::Internal,
         };
         Self::new(exit, error.to_string())

@@ -4,7 +4,7 @@
 use super::args::{Format, Next};
 use super::output::{Exit, Stop, json_line, offset, say};
 use super::place::{Place, job};
-use crate::job::{Job, Trigger};
+use crate::job::{Job, Trigger, Work};
 use crate::schedule::{Slots, Timetable, splay_of};
 use crate::words::JobName;
 use chrono::{DateTime, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, TimeZone as _, Utc};
@@ -56,6 +56,9 @@ pub(super) fn next(
 
 /// When a job is due, in words.
 pub(super) fn when(job: &Job) -> String {
+    if let Work::Receive(receive, _) = &job.work {
+        return format!("when its platform calls {}", receive.describe());
+    }
     match &job.trigger {
         Trigger::Timetable(timetable) => timetable.describe(),
         Trigger::Initial(parents) if parents.is_empty() => "once, on the first import".to_owned(),

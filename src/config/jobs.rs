@@ -5,7 +5,7 @@ use super::document::{Node, Value};
 use super::ends::{self, Connections};
 use super::reader::Table;
 use super::units::{self, Wrong};
-use super::{Loaded, map, pull, push, steps, trigger, upload};
+use super::{Loaded, map, pull, push, receive, steps, trigger, upload};
 use crate::job::pull::Echo;
 use crate::job::{Estimate, Job, Trigger, Work};
 use crate::schedule::{CatchUp, Overlap, Policy, Rerun};
@@ -155,8 +155,8 @@ fn work(table: &Table<'_>, zone: Tz, connections: &Connections<'_>, names: &[&st
         table.take(key);
     }
     let shaping = map::shaping(table, connections, names);
-    let [pull, write, read, push, upload] =
-        ["pull", "write", "read", "push", "upload"].map(|key| table.table(key));
+    let [pull, write, read, push, upload, receive] =
+        ["pull", "write", "read", "push", "upload", "receive"].map(|key| table.table(key));
     let has = |key: &str| table.node.get(key).is_some();
 
     let pull_end = pull.as_ref().map(|pull| pull::read(pull, zone, connections));
@@ -175,6 +175,17 @@ fn work(table: &Table<'_>, zone: Tz, connections: &Connections<'_>, names: &[&st
         return None;
     }
 
+    let receive_end = receive.as_ref().map(|receive| {
+        let write = write_end.as_ref().and_then(Option::as_ref);
+        receive::read(receive, table, write)
+    });
+
+    if has("receive") && (has("pull") || has("read") || has("push") || has("upload")) {
+        let wrong = Wrong::new("is called, and calls too; make it two jobs")
+            .help(Some("a job that a platform calls has `receive` and `write`, and no other end".to_owned()));
+        table.error(None, &table.node.key_at, wrong);
+        return None;
+    }
     if (has("pull") || has("write")) && (has("read") || has("push") || has("upload")) {
         let wrong = Wrong::new("moves records both ways")
             .help(Some("a job is `pull` and `write`, or `read` and `push`; make it two jobs".to_owned()));
@@ -183,7 +194,8 @@ fn work(table: &Table<'_>, zone: Tz, connections: &Connections<'_>, names: &[&st
     }
     for (one, other, side) in [
         ("pull", "write", "where its rows go"),
-        ("write", "pull", "where its rows come from"),
+        ("receive", "write", "where its records go"),
+        ("write", if has("receive") { "receive" } else { "pull" }, "where its rows come from"),
         ("read", "push", "where its rows go"),
         ("push", "read", "where its rows come from"),
         ("upload", "read", "where its rows come from"),
@@ -193,6 +205,9 @@ fn work(table: &Table<'_>, zone: Tz, connections: &Connections<'_>, names: &[&st
             table.error(Some(one), &table.node.get(one)?.key_at, wrong);
         }
     }
+    if let (Some(end), Some(write)) = (&receive_end, &write_end) {
+        return Some(Work::Receive(Box::new(end.clone()?), Box::new(write.clone()?)));
+    }
     match (pull_end, write_end, read_end, push_end) {
         (Some(end), Some(write), ..) => {
             let (end, write) = (end?, write?);
@@ -200,7 +215,7 @@ fn work(table: &Table<'_>, zone: Tz, connections: &Connections<'_>, names: &[&st
             Some(Work::Pull(Box::new(end), Box::new(write)))
         }
         (.., Some(read), Some(push)) => Some(Work::Push(Box::new(read?), Box::new(push?))),
-        (None, None, None, None) if !trigger::is_given(table.node) => {
+        (None, None, None, None) if !trigger::is_given(table.node) && receive_end.is_none() => {
             let name = table.name();
             let others = names.iter().copied().filter(|other| *other != name);
             let help = did_you_mean(name, others).unwrap_or_else(|| {

@@ -16,12 +16,14 @@ mod cursor;
 mod diagnostic;
 mod document;
 mod ends;
+mod inbound;
 mod jobs;
 mod layers;
 mod map;
 mod pull;
 mod push;
 mod reader;
+mod receive;
 mod secret;
 mod settings;
 mod steps;
@@ -93,6 +95,8 @@ pub struct Settings {
     pub schedules: Vec<PathBuf>,
     /// The admin endpoint.
     pub admin: Admin,
+    /// The listener that platforms call; there is none unless it is described.
+    pub inbound: Option<crate::inbound::Settings>,
     /// How long a stop waits for running jobs; default 30 s.
     pub drain_timeout: Duration,
     /// What is logged and how.
@@ -140,9 +144,11 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
     }
     if let Some(all) = root.table("job") {
         let incomplete = !merged.broken.is_empty();
+        let callers = merged.root.get("inbound").and_then(|inbound| inbound.get("caller"));
         let named =
             ends::Connections { tables: merged.root.get("connection"), jobs: Some(all.node), incomplete };
         jobs::read(&all, loaded.settings.timezone, &named, &mut loaded);
+        receive::check(&all, &loaded.jobs, callers);
     }
     origins(&merged.root, &mut Vec::new(), &mut loaded.origins);
 

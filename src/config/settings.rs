@@ -1,10 +1,11 @@
-//! What concerns the daemon as a whole: the top-level keys, `[admin]`, `[log]` and `[housekeeping]`.
+//! What concerns the daemon as a whole: the top-level keys, `[admin]`, `[log]` and `[housekeeping]`; `[inbound]` has a
+//! file of its own.
 
 use super::document::Node;
 use super::layers::absolute_path;
 use super::reader::Table;
 use super::units::{self, Wrong};
-use super::{Admin, Log, Settings, Sources, secret};
+use super::{Admin, Log, Settings, Sources, inbound, secret};
 use crate::housekeeping::Rules;
 use crate::telemetry::LogFormat;
 use chrono_tz::Tz;
@@ -21,6 +22,7 @@ pub(super) fn read(sources: &Sources, root: &Table<'_>) -> Settings {
         state,
         schedules: root.list("schedules", path).unwrap_or_default(),
         admin: root.table("admin").map_or_else(default_admin, |table| admin(sources, &table)),
+        inbound: root.table("inbound").and_then(|table| inbound::read(sources, &table)),
         drain_timeout: root.get("drain-timeout", units::duration).unwrap_or(Duration::from_secs(30)),
         log: root.table("log").map_or_else(default_log, |table| log(&table)),
         housekeeping: root.table("housekeeping").map_or_else(Rules::default, |table| housekeeping(&table)),
@@ -40,13 +42,7 @@ fn default_admin() -> Admin {
 }
 
 fn admin(sources: &Sources, table: &Table<'_>) -> Admin {
-    let listen = table.get("listen", |node| {
-        let text = units::text(node)?;
-        text.parse().map_err(|_| {
-            Wrong::new(format!("`{text}` is not an address and a port"))
-                .help(Some("write it as \"127.0.0.1:8640\" or \"[::1]:8640\"".to_owned()))
-        })
-    });
+    let listen = table.get("listen", inbound::address);
     let token = table.get("token", |node| secret::read(sources, table, "token", node));
     table.finish();
     let default = default_admin();

@@ -4,6 +4,7 @@ use super::*;
 use std::fs;
 use std::path::Path;
 
+mod inbound;
 mod layering;
 mod maps;
 mod mistakes;

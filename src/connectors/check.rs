@@ -61,6 +61,10 @@ pub async fn check(
                 }
                 Ok(problems)
             }
+            Work::Receive(receive, write) => match databases.get(&write.to) {
+                Some(database) => erp::check_call(database, write, receive.tells_id()).await,
+                None => continue,
+            },
             Work::Unconfigured => continue,
         };
         let found = found.unwrap_or_else(|failure| vec![failure.message]);

@@ -11,6 +11,7 @@ mod missing;
 mod preview;
 mod pull;
 mod push;
+mod receive;
 mod retried;
 mod seen;
 mod since;
@@ -20,6 +21,7 @@ mod uploads;
 
 pub use check::check;
 pub use preview::{Preview, PreviewCounts, PreviewedReject, PreviewedRequest, Tried};
+pub use receive::{Fault, MUST_CALL_AGAIN, Outcomes, RECEIVES, Refused, Taken};
 pub use retried::{Wanted, drop_rejects, retry_rejects};
 pub use steps::{Chain, Progress};
 
@@ -42,8 +44,10 @@ use deliveries::{Deliveries, WITNESSES};
 use feed::FeedCheckpoint;
 use pull::{PullCheckpoint, Scope, Unfinished};
 use push::{Limit, PushCheckpoint};
+use receive::Writers;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use uploads::Steps;
 
 /// What a job reads and writes: jobs with several entities tell them apart by name, all jobs so far have one.
@@ -72,6 +76,7 @@ pub struct Connectors {
     store: Store,
     clock: SharedClock,
     turns: Arc<Mutex<BTreeMap<JobName, Turns>>>,
+    writers: Writers,
 }
 
 /// Held by whoever reads for a job, from a page's request to its commit.
@@ -104,6 +109,7 @@ impl Connectors {
             store,
             clock: clock.clone(),
             turns: before.map_or_else(Arc::default, |before| Arc::clone(&before.turns)),
+            writers: before.map_or_else(Arc::default, |before| Arc::clone(&before.writers)),
         };
         let mut gates = Vec::new();
         for (name, connection) in connections {
@@ -150,7 +156,7 @@ impl Connectors {
             Work::Pull(pull, _) => &pull.from,
             Work::Push(_, push) => &push.to,
             Work::Steps(_, steps) => &steps.to,
-            Work::Unconfigured => return None,
+            Work::Receive(..) | Work::Unconfigured => return None,
         };
         self.clients.get(platform).and_then(|client| client.closed())
     }
@@ -188,6 +194,7 @@ impl Connectors {
                 Ok(Ends { source, sink: Box::new(sink), checkpoint: Box::new(checkpoint), requests: client })
             }
             Work::Steps(..) => Err(Failure::new(Class::Config, "a chain of steps has more than two ends")),
+            Work::Receive(..) => Err(Failure::new(Class::Config, RECEIVES)),
             Work::Unconfigured => Err(unconfigured()),
         }
     }
@@ -358,8 +365,16 @@ impl Connectors {
     }
 
     fn mapper(&self, shaping: &Shaping) -> Result<Mapper, Failure> {
-        let databases = shaping.lookups.iter().map(|lookup| self.database(&lookup.from));
-        let mapper = Mapper::new(shaping, databases.collect::<Result<_, _>>()?);
+        self.mapper_within(shaping, None)
+    }
+
+    /// The same for a call that is answered within a limit.
+    fn mapper_within(&self, shaping: &Shaping, limit: Option<Duration>) -> Result<Mapper, Failure> {
+        let databases = shaping.lookups.iter().map(|lookup| {
+            let database = self.database(&lookup.from)?;
+            Ok(limit.map_or_else(|| database.clone(), |limit| database.for_call(limit)))
+        });
+        let mapper = Mapper::new(shaping, databases.collect::<Result<_, Failure>>()?);
         Ok(mapper.with_links(Arc::new(steps::SavedLinks(self.store.clone()))))
     }
 

@@ -3,12 +3,12 @@
 //! nothing to the state; secrets are not shown.
 
 use super::push::Sifted;
-use super::{Connectors, unconfigured};
+use super::{Connectors, RECEIVES, unconfigured};
 use crate::job::{Job, Push, Read, Work};
 use crate::rest::{Client, PullSource, Request, RestSink, Shown};
 use crate::run::{RunId, Slot};
 use crate::state::Token;
-use crate::transfer::{Batch, Checkpoint as _, Failure, RejectClass, Rejected, Sink as _};
+use crate::transfer::{Batch, Checkpoint as _, Class, Failure, RejectClass, Rejected, Sink as _};
 use crate::words::{ConnectionName, JobName};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -140,6 +140,7 @@ impl Connectors {
                 let mut chain = self.chain(job, &token)?;
                 self.preview_steps(&mut preview, &mut chain, &steps.to).await?;
             }
+            Work::Receive(..) => return Err(Failure::new(Class::Config, RECEIVES)),
             Work::Unconfigured => return Err(unconfigured()),
         }
         Ok(preview)

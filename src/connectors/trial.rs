@@ -4,12 +4,12 @@
 
 use super::preview::{Preview, Tried};
 use super::push::Limit;
-use super::{Connectors, unconfigured};
+use super::{Connectors, RECEIVES, unconfigured};
 use crate::erp::{FileSource, SqlSource};
 use crate::job::{Job, Pull, Push, Read, Work, Write};
 use crate::rest::{PullSource, RestSink};
 use crate::transfer::files::Files;
-use crate::transfer::{Batch, Failure, Sink as _, Source as _, json};
+use crate::transfer::{Batch, Class, Failure, Sink as _, Source as _, json};
 use serde_json::Value;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,6 +25,7 @@ impl Connectors {
             Work::Push(read, push) => self.try_push(&mut preview, read, push, limit).await?,
             Work::Pull(pull, write) => self.try_pull(&mut preview, job, pull, write, limit).await?,
             Work::Steps(_, steps) => self.try_steps(&mut preview, job, &steps.to, limit).await?,
+            Work::Receive(..) => return Err(Failure::new(Class::Config, RECEIVES)),
             Work::Unconfigured => return Err(unconfigured()),
         }
         Ok(preview)

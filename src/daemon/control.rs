@@ -8,7 +8,7 @@ use crate::admin::control::{
     Readiness, RejectRow, ReloadHealth, Reloaded, SlotRow, Step, Triggered, Wait, WatermarkRow, mark_text,
 };
 use crate::clock::SharedClock;
-use crate::connectors::{Preview, Wanted, drop_rejects, retry_rejects};
+use crate::connectors::{MUST_CALL_AGAIN, Preview, Wanted, drop_rejects, retry_rejects};
 use crate::job::{self, Job, Work};
 use crate::planner;
 use crate::quota::QuotaUse;
@@ -147,7 +147,11 @@ impl DaemonControl {
             let ledger = ledger.remove(name).unwrap_or_default();
             // The run that goes and the one before it: what counts is how the last one ended.
             let runs = self.store.runs(Some(name), 2).await.map_err(internal)?;
-            let (health, extra) = condition(job, &ledger, &runs, marks.get(name), &view);
+            let (mut health, extra) = condition(job, &ledger, &runs, marks.get(name), &view);
+            if let (Work::Receive(..), true, None) = (&job.work, job.enabled, &set.settings.inbound) {
+                let why = "nobody can call: there is no `[inbound]` in the daemon's file";
+                (health.status, health.why) = (Condition::Off, Some(why.to_owned()));
+            }
             measure(name, &health, &extra, marks.get(name));
             jobs.push((job.clone(), health, extra));
         }
@@ -411,7 +415,7 @@ fn keeps_watermark(job: &Job) -> bool {
     match &job.work {
         Work::Pull(pull, _) => pull.since.is_some(),
         Work::Push(_, push) => matches!(push.send, job::Send::Since(_)),
-        Work::Steps(..) | Work::Unconfigured => false,
+        Work::Steps(..) | Work::Receive(..) | Work::Unconfigured => false,
     }
 }
 
@@ -495,6 +499,7 @@ impl Control for DaemonControl {
         Box::pin(async move {
             self.job(&job)?;
             self.store.pause(&job, reason.clone()).await.map_err(internal)?;
+            self.reloader.receiver().pause(job.clone());
             self.scheduler.pause(job, reason.unwrap_or_default()).await;
             Ok(())
         })
@@ -504,6 +509,7 @@ impl Control for DaemonControl {
         Box::pin(async move {
             self.job(&job)?;
             self.store.resume(&job).await.map_err(internal)?;
+            self.reloader.receiver().resume(&job);
             self.scheduler.resume(job).await;
             Ok(())
         })
@@ -597,6 +603,9 @@ impl Control for DaemonControl {
     fn retry_rejects(&self, job: JobName, wanted: Wanted) -> BoxFuture<'_, Answer<u64>> {
         Box::pin(async move {
             let job = self.job(&job)?;
+            if matches!(job.work, Work::Receive(..)) {
+                return Err(Refusal::BadRequest { message: format!("{}: {MUST_CALL_AGAIN}", job.name) });
+            }
             retry_rejects(&self.store, job.keeper(), &job.work, &wanted).await.map_err(internal)
         })
     }

@@ -59,7 +59,7 @@ fn connections(job: &Job) -> Vec<&ConnectionName> {
         Work::Pull(pull, write) => vec![&pull.from, &write.to],
         Work::Push(read, push) => vec![&read.from, &push.to],
         Work::Steps(read, steps) => vec![&read.from, &steps.to],
-        Work::Unconfigured => Vec::new(),
+        Work::Receive(..) | Work::Unconfigured => Vec::new(),
     }
 }
 
@@ -86,7 +86,7 @@ fn needs(job: &Job) -> BTreeSet<JobName> {
             steps.steps.iter().for_each(|step| look_up(&step.push.shaping));
             needs.extend(steps.continues.clone());
         }
-        Work::Unconfigured => {}
+        Work::Receive(..) | Work::Unconfigured => {}
     }
     needs.remove(&job.name);
     needs

@@ -15,6 +15,8 @@ use crate::clock::SharedClock;
 use crate::config::{Loaded, Sources};
 use crate::connectors::Connectors;
 use crate::housekeeping::{DAILY, Desk, Housekeeping};
+use crate::inbound::{self, Listener, NoListener};
+use crate::receiver::Receiver;
 use crate::reload::{Reloader, budgets_that_will_not_last, facts};
 use crate::runner::{Observer, Runner};
 use crate::scheduler::{Scheduler, SchedulerHandle};
@@ -50,6 +52,9 @@ pub enum StartError {
         /// What the system says.
         source: std::io::Error,
     },
+    /// The address that platforms call can't be had.
+    #[error(transparent)]
+    Inbound(#[from] NoListener),
     /// The control socket can't be made.
     #[error("the control socket in {state} can't be made: {source}")]
     Socket {
@@ -70,6 +75,10 @@ pub enum StartError {
 pub struct Daemon {
     scheduler: Scheduler,
     handle: SchedulerHandle,
+    receiver: Arc<Receiver>,
+    listener: Arc<Listener<Receiver>>,
+    /// The address that platforms call, taken and not yet served.
+    inbound: inbound::Change,
     control: Arc<DaemonControl>,
     admin: TcpListener,
     socket: UnixListener,
@@ -95,8 +104,15 @@ impl Daemon {
             let (connections, store, clock) = (loaded.connections.clone(), store.clone(), clock.clone());
             blocking(move || Connectors::open(&connections, None, store, clock)).await??
         };
-        let runner = Arc::new(Runner::new(Arc::new(connectors), observer));
+        let connectors = Arc::new(connectors);
+        let runner = Arc::new(Runner::new(Arc::clone(&connectors), observer));
         let facts = facts(&store).await?;
+        let paused = facts.iter().filter(|(_, facts)| facts.paused.is_some()).map(|(name, _)| name.clone());
+        let (jobs, inbound) = (&loaded.jobs, settings.inbound.as_ref());
+        let receiver = Receiver::new(jobs, connectors, inbound, paused, store.clone(), clock.clone());
+        let receiver = Arc::new(receiver);
+        let listener = Arc::new(Listener::closed(Arc::clone(&receiver)));
+        let inbound = listener.prepare(settings.inbound.clone()).await?;
         for warning in budgets_that_will_not_last(&store, &loaded, clock.now()).await? {
             tracing::warn!("{warning}");
         }
@@ -109,20 +125,41 @@ impl Daemon {
             .map_err(|source| StartError::Socket { state: settings.state.display().to_string(), source })?;
         let (scheduler, handle) =
             Scheduler::new(&loaded.jobs, &facts, Arc::new(store.clone()), runner.clone(), clock.clone());
-        let reloader = Reloader::new(loaded, sources, store.clone(), runner, handle.clone(), clock.clone());
+        let calls = (Arc::clone(&receiver), Arc::clone(&listener));
+        let reloader =
+            Reloader::new(loaded, sources, store.clone(), runner, calls, handle.clone(), clock.clone());
         let access = settings.admin.token.map_or(Access::Closed, Access::Token);
         let control = DaemonControl::new(store.clone(), handle.clone(), reloader, clock.clone());
         let serving = control.clone();
         let jobs = Box::new(move || serving.jobs());
         let desk = Desk { store: store.clone(), rules: settings.housekeeping, jobs, clock };
         let drain = settings.drain_timeout;
-        Ok(Self { scheduler, handle, control, admin, socket, access, drain, desk, store })
+        Ok(Self {
+            scheduler,
+            handle,
+            receiver,
+            listener,
+            inbound,
+            control,
+            admin,
+            socket,
+            access,
+            drain,
+            desk,
+            store,
+        })
     }
 
     /// The address the admin endpoint listens on.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         self.admin.local_addr().ok()
+    }
+
+    /// Where platforms call, once the daemon serves.
+    #[must_use]
+    pub fn listener(&self) -> Arc<Listener<Receiver>> {
+        Arc::clone(&self.listener)
     }
 
     /// Speaks to the scheduler.
@@ -134,7 +171,20 @@ impl Daemon {
     /// Serves until `shutdown` turns true, drains, and gives the state directory back.
     pub async fn serve(self, shutdown: watch::Receiver<bool>) {
         let address = self.address();
-        let Self { scheduler, control, admin, socket, access, drain, desk, store, .. } = self;
+        let Self {
+            scheduler,
+            receiver,
+            listener,
+            inbound,
+            control,
+            admin,
+            socket,
+            access,
+            drain,
+            desk,
+            store,
+            ..
+        } = self;
         let (stop_doors, doors_stop) = watch::channel(false);
         let stopped = |mut stop: watch::Receiver<bool>| async move {
             drop(stop.wait_for(|stop| *stop).await);
@@ -145,6 +195,9 @@ impl Daemon {
         control.ready();
         let beat = tokio::spawn(service::beat(Arc::downgrade(&control)));
         let housekeeping = Housekeeping::start(desk, &DAILY).await;
+        listener.change(inbound).await;
+        let (stop_books, books_stop) = watch::channel(false);
+        let books = tokio::spawn(async move { receiver.keep_books(books_stop).await });
         match address {
             Some(address) => tracing::info!("serving; health is at http://{address}/health"),
             None => tracing::info!("serving"),
@@ -161,7 +214,21 @@ impl Daemon {
                 service::stopping(drain);
             }
         };
-        tokio::join!(scheduler.run(shutdown, drain), draining);
+        let calls = async {
+            stopped(shutdown.clone()).await;
+            if listener.address().is_some() {
+                tracing::info!("no calls are received any more; calls are let end");
+            }
+            if tokio::time::timeout(drain, listener.closed_and_done()).await.is_err() {
+                tracing::warn!(
+                    "calls are left unanswered: the ERP took longer for them than the stop may take"
+                );
+            }
+        };
+        tokio::join!(scheduler.run(shutdown.clone(), drain), draining, calls);
+        stop_books.send_replace(true);
+        drop(books.await);
+        drop(listener);
         beat.abort();
         housekeeping.stop().await;
         stop_doors.send_replace(true);

@@ -4,7 +4,7 @@
 use super::{StartError, blocking, open_store};
 use crate::clock::SharedClock;
 use crate::config::Loaded;
-use crate::connectors::{Backfill, Connectors, Preview};
+use crate::connectors::{Backfill, Connectors, Preview, RECEIVES};
 use crate::job::{Job, Work};
 use crate::rest::Ping;
 use crate::run::{Cause, Slot};
@@ -34,8 +34,12 @@ pub async fn once(
     clock: SharedClock,
     stop: watch::Receiver<bool>,
 ) -> Result<Once, StartError> {
-    if matches!(job.work, Work::Unconfigured) {
-        return Err(StartError::Job(format!("{}: its ends are still to be configured", job.name)));
+    match job.work {
+        Work::Unconfigured => {
+            return Err(StartError::Job(format!("{}: its ends are still to be configured", job.name)));
+        }
+        Work::Receive(..) => return Err(StartError::Job(format!("{}: {RECEIVES}", job.name))),
+        _ => {}
     }
     let store = open_store(&loaded.settings.state, &clock).await?;
     let runner = Runner::new(connect(loaded, &store, &clock).await?, None);

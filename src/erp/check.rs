@@ -150,6 +150,25 @@ pub async fn check_write(database: &Database, write: &Write) -> Result<Vec<Strin
     Ok(problems)
 }
 
+/// The same for records that a platform calls with; `tells_id` where it is answered the id that the ERP gave.
+///
+/// # Errors
+/// As [`check_write`].
+pub async fn check_call(database: &Database, write: &Write, tells_id: bool) -> Result<Vec<String>, Failure> {
+    let mut problems = check_write(database, write).await?;
+    if let (Target::Statement { text, key }, true) = (&write.target, tells_id) {
+        let mut session = database.connect(Access::Write).await?;
+        let statement = Statement::prepare(&mut session, text, key).await?;
+        session.close().await;
+        if !statement.keeps_links {
+            let problem =
+                "the answer gives `{id}`, and the statement returns none: let it end with `returning`";
+            problems.push(problem.to_owned());
+        }
+    }
+    Ok(problems)
+}
+
 /// The fields of a row that a map takes, with the types it makes of them.
 fn typed(map: &FieldMap) -> Vec<(String, &ValueType)> {
     let mut found = Vec::new();

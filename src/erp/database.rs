@@ -26,6 +26,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The same of a server: locks are waited for shorter than statements, so that a run can say that it was a lock.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The same where a caller waits for the answer: a database that somebody has locked is as good as away.
+const CALL_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// How long a connection may take to be opened.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -34,7 +37,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 pub struct Database {
     address: Arc<Address>,
     connections: Arc<Semaphore>,
+    /// Those kept for calls: one that somebody waits for does not queue behind jobs.
+    for_calls: Arc<Semaphore>,
     statement_timeout: Duration,
+    lock_timeout: Duration,
     said: Arc<Mutex<HashSet<String>>>,
 }
 
@@ -60,14 +66,17 @@ impl Database {
     /// [`Class::Config`] if the address can't be understood. The message never repeats it.
     pub fn open(connection: &SqlConnection) -> Result<Self, Failure> {
         let url = connection.url.expose_secret();
+        let half = connection.statement_timeout / 2;
+        // SQLite lets one write at a time, and who waits in line here waits shorter than at its lock.
+        let (lock_timeout, for_calls) = match connection.dialect {
+            Dialect::Sqlite => (BUSY_TIMEOUT.min(half), 1),
+            Dialect::Postgres | Dialect::Mysql => (LOCK_TIMEOUT.min(half), CONNECTIONS),
+        };
         let address = match connection.dialect {
             // SQLite's own defaults, and no opinion on the journal: the file belongs to the ERP.
-            Dialect::Sqlite => url.parse::<SqliteConnectOptions>().map(|options| {
-                let options = options
-                    .busy_timeout(BUSY_TIMEOUT.min(connection.statement_timeout / 2))
-                    .foreign_keys(false);
-                Address::Sqlite(options.disable_statement_logging())
-            }),
+            Dialect::Sqlite => url
+                .parse::<SqliteConnectOptions>()
+                .map(|options| Address::Sqlite(options.foreign_keys(false).disable_statement_logging())),
             Dialect::Postgres => url.parse::<PgConnectOptions>().map(|options| {
                 Address::Postgres(options.application_name("cadenced").disable_statement_logging())
             }),
@@ -87,9 +96,23 @@ impl Database {
         Ok(Self {
             address: Arc::new(address),
             connections: Arc::new(Semaphore::new(CONNECTIONS)),
+            for_calls: Arc::new(Semaphore::new(for_calls)),
             statement_timeout: connection.statement_timeout,
+            lock_timeout,
             said: Arc::default(),
         })
+    }
+
+    /// The same database for a call that is answered within `limit`: its connections are none of the jobs', and a lock
+    /// is not waited for longer than a second.
+    #[must_use]
+    pub fn for_call(&self, limit: Duration) -> Self {
+        Self {
+            connections: Arc::clone(&self.for_calls),
+            statement_timeout: self.statement_timeout.min(limit),
+            lock_timeout: self.lock_timeout.min(CALL_LOCK_TIMEOUT).min(limit / 2),
+            ..self.clone()
+        }
     }
 
     /// Opens a connection and closes it again.
@@ -124,9 +147,10 @@ impl Database {
     async fn establish(&self, access: Access) -> sqlx::Result<Connection> {
         let mut connection = match &*self.address {
             Address::Sqlite(options) => {
+                let options = options.clone().busy_timeout(self.lock_timeout);
                 let options = match access {
-                    Access::Read => options.clone().pragma("query_only", "on"),
-                    Access::Write => options.clone(),
+                    Access::Read => options.pragma("query_only", "on"),
+                    Access::Write => options,
                 };
                 let mut connection = options.connect().await?;
                 let stop = StopOnDrop::default();
@@ -141,7 +165,7 @@ impl Database {
             Dialect::Postgres => {
                 // What is left here to the role's own settings would change how values are written as text.
                 let millis = self.statement_timeout.as_millis();
-                let lock_millis = self.lock_timeout().as_millis().max(1);
+                let lock_millis = self.lock_timeout.as_millis().max(1);
                 let set = format!(
                     "set bytea_output = 'hex'; set intervalstyle = 'iso_8601'; set statement_timeout = {millis};
                      set lock_timeout = {lock_millis}"
@@ -151,7 +175,7 @@ impl Database {
             Dialect::Mysql => {
                 // Only MariaDB reads what is in `/*M! */`: MySQL can't limit statements that write.
                 let seconds = self.statement_timeout.as_secs_f64();
-                let lock_seconds = self.lock_timeout().as_secs().max(1);
+                let lock_seconds = self.lock_timeout.as_secs().max(1);
                 let limits = format!(
                     "set session /*M! max_statement_time = {seconds}, */ lock_wait_timeout = {lock_seconds},
                      innodb_lock_wait_timeout = {lock_seconds}"
@@ -165,10 +189,6 @@ impl Database {
             Dialect::Sqlite => {}
         }
         Ok(connection)
-    }
-
-    fn lock_timeout(&self) -> Duration {
-        LOCK_TIMEOUT.min(self.statement_timeout / 2)
     }
 }
 

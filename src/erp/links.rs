@@ -20,12 +20,12 @@ pub(super) struct Link {
 }
 
 /// What became of a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Performed {
-    /// Its statement ran.
-    Ran,
-    /// The record was created before, and the statement can't change it.
-    KnownAlready,
+#[derive(Debug, Default)]
+pub(super) struct Performed {
+    /// The record was created before, and the statement, which can't change it, did not run.
+    pub(super) left_alone: bool,
+    /// The id the ERP gave the record, now or before.
+    pub(super) id: Option<String>,
 }
 
 /// Makes the table where it is missing.
@@ -48,13 +48,13 @@ pub(super) async fn ensure(session: &mut Session) -> Result<(), Failure> {
 /// Runs the statement, unless the record has its id already and the statement doesn't take it.
 pub(super) async fn perform(connection: &mut Connection, call: &Call) -> sqlx::Result<Performed> {
     let Some(link) = &call.link else {
-        return connection.write(&call.sql, call.cells.iter()).await.map(|()| Performed::Ran);
+        return connection.write(&call.sql, call.cells.iter()).await.map(|()| Performed::default());
     };
     let (find, insert) = statements(connection.dialect());
     let found = connection.ask(find, &[&link.job, &link.key]).await?;
     let known = found.into_iter().flatten().next();
     if known.is_some() && link.takes_id.is_empty() {
-        return Ok(Performed::KnownAlready);
+        return Ok(Performed { left_alone: true, id: known });
     }
     let mut cells = call.cells.clone();
     for at in &link.takes_id {
@@ -63,10 +63,10 @@ pub(super) async fn perform(connection: &mut Connection, call: &Call) -> sqlx::R
         }
     }
     let returned = connection.returned(&call.sql, &cells).await?;
-    if let (None, Some(id)) = (known, returned) {
-        connection.ask(insert, &[&link.job, &link.key, &id]).await?;
+    if let (None, Some(id)) = (&known, &returned) {
+        connection.ask(insert, &[&link.job, &link.key, id]).await?;
     }
-    Ok(Performed::Ran)
+    Ok(Performed { left_alone: false, id: known.or(returned) })
 }
 
 fn exists_sql(dialect: Dialect) -> &'static str {

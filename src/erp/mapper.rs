@@ -10,7 +10,7 @@ use super::lookup;
 use super::session::Session;
 use crate::filter::{FilterError, Worker};
 use crate::job::Shaping;
-use crate::job::map::{Answers, LookupSource, SavedLink, Want, plain_text};
+use crate::job::map::{Answers, LookupSource, MapError, SavedLink, Want, plain_text};
 use crate::transfer::{Class, Failure};
 use futures_util::future::BoxFuture;
 use serde_json::{Map, Value};
@@ -22,6 +22,20 @@ const REMEMBERED: usize = 100_000;
 
 /// What a row becomes, or why it becomes nothing.
 pub type Mapped = Result<Map<String, Value>, String>;
+
+/// The same, for who must know what is wrong with the row.
+pub type Made = Result<Map<String, Value>, Unmapped>;
+
+/// Why a row becomes nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unmapped {
+    /// The filter has something against it.
+    #[error("{0}")]
+    Filter(String),
+    /// A field can't be made.
+    #[error(transparent)]
+    Map(#[from] MapError),
+}
 
 /// What stands between the two ends of a job, for one run.
 #[derive(Default)]
@@ -85,11 +99,20 @@ impl Mapper {
     /// # Errors
     /// The filter ran away, or a lookup could not be made.
     pub async fn map(&mut self, rows: Vec<Map<String, Value>>) -> Result<Vec<Mapped>, Failure> {
+        let said = |made: Result<_, Unmapped>| made.map_err(|unmapped| unmapped.to_string());
+        Ok(self.make(rows).await?.into_iter().map(said).collect())
+    }
+
+    /// The same for who must know what is wrong with a row.
+    ///
+    /// # Errors
+    /// The filter ran away, or a lookup could not be made.
+    pub async fn make(&mut self, rows: Vec<Map<String, Value>>) -> Result<Vec<Made>, Failure> {
         let asked = |row| match self.shaping.wants_row(&row) {
             Ok(_) => Ok(row),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(error.into()),
         };
-        let mut rows: Vec<Mapped> = rows.into_iter().map(asked).collect();
+        let mut rows: Vec<Result<_, Unmapped>> = rows.into_iter().map(asked).collect();
         if let Some(filter) = &self.shaping.filter {
             let worker = match &mut self.worker {
                 Some(worker) => worker,
@@ -100,12 +123,12 @@ impl Mapper {
         if !self.shaping.lookups.is_empty() {
             self.look_up(&rows).await?;
         }
-        let record = |row| self.shaping.record(row, &self.answers).map_err(|error| error.to_string());
+        let record = |row| Ok(self.shaping.record(row, &self.answers)?);
         Ok(rows.into_iter().map(|row| row.and_then(record)).collect())
     }
 
     /// Finds what the records of these rows need, until nothing is missing: rows that were found may ask for more.
-    async fn look_up(&mut self, rows: &[Mapped]) -> Result<(), Failure> {
+    async fn look_up(&mut self, rows: &[Made]) -> Result<(), Failure> {
         if self.answers.rows() > REMEMBERED {
             self.answers.clear();
         }
@@ -159,12 +182,12 @@ impl Mapper {
 }
 
 /// Replaces each row by what the filter makes of it.
-async fn filter_rows(worker: &mut Worker, rows: &mut [Mapped]) -> Result<(), FilterError> {
+async fn filter_rows(worker: &mut Worker, rows: &mut [Made]) -> Result<(), FilterError> {
     let given: Vec<Map<String, Value>> = rows.iter_mut().flatten().map(std::mem::take).collect();
     let mut made = worker.run(&given).await?.into_iter();
     for row in rows.iter_mut().filter(|row| row.is_ok()) {
         if let Some(filtered) = made.next() {
-            *row = filtered;
+            *row = filtered.map_err(Unmapped::Filter);
         }
     }
     Ok(())

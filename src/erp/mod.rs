@@ -24,10 +24,10 @@ mod statement;
 mod table;
 mod upserts;
 
-pub use check::{check_connection, check_files, check_read, check_write};
+pub use check::{check_call, check_connection, check_files, check_read, check_write};
 pub use database::Database;
 pub use files::FileSource;
-pub use mapper::{Links, Mapped, Mapper};
+pub use mapper::{Links, Made, Mapped, Mapper, Unmapped};
 pub use sink::SqlSink;
 pub use source::{Sample, SqlSource};
 

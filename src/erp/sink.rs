@@ -62,6 +62,8 @@ struct Done {
     rejected: Vec<Rejected>,
     /// Whether a record was in the ERP already and left as it was.
     left_alone: bool,
+    /// The ids the ERP gave, by key.
+    ids: Vec<(String, Value)>,
 }
 
 impl SqlSink {
@@ -69,6 +71,13 @@ impl SqlSink {
     #[must_use]
     pub fn new(database: Database, job: &JobName, write: &Write, mapper: Mapper) -> Self {
         Self { database, job: job.clone(), write: write.clone(), mapper, plan: None, session: None }
+    }
+
+    /// Whether each record is given an id by the ERP, as far as the database could say so beforehand. Known once a batch
+    /// was written.
+    #[must_use]
+    pub fn gives_ids(&self) -> bool {
+        matches!(&self.plan, Some(Plan::Statement(statement)) if statement.returns)
     }
 
     async fn write_batch(&mut self, batch: &Batch) -> Result<Settled, Failure> {
@@ -127,6 +136,7 @@ impl SqlSink {
         };
         if let Some(done) = done {
             settled.rejected.extend(done.rejected);
+            settled.links = done.ids;
             self.tell(done.left_alone);
         }
         self.session = Some(session);
@@ -248,7 +258,7 @@ async fn transact(
         };
     }
     run!(connection.begin_write_sql());
-    let mut done = Done { rejected: Vec::new(), left_alone: false };
+    let mut done = Done { rejected: Vec::new(), left_alone: false, ids: Vec::new() };
     let mut left = steps;
     while let Some((record, _)) = left.first() {
         let (now, later) = left.split_at(if savepoints == Savepoints::None { rows_at_once(left) } else { 1 });
@@ -259,7 +269,8 @@ async fn transact(
         let performed = Session::within(limit, perform(connection, now)).await?;
         match (performed.map_err(|error| fault(error, what)), savepoints) {
             (Ok(performed), savepoints) => {
-                done.left_alone |= performed == Performed::KnownAlready;
+                done.left_alone |= performed.left_alone;
+                done.ids.extend(performed.id.map(|id| (record.key.clone(), id.into())));
                 if savepoints == Savepoints::EachRecord {
                     run!("release savepoint record");
                 }
@@ -307,9 +318,9 @@ async fn perform(connection: &mut Connection, steps: &[(&Record, Step)]) -> sqlx
                 }
             }
             let sql = first.statements.of(steps.len());
-            connection.write(sql, cells.into_iter()).await.map(|()| Performed::Ran)
+            connection.write(sql, cells.into_iter()).await.map(|()| Performed::default())
         }
-        _ => Ok(Performed::Ran),
+        _ => Ok(Performed::default()),
     }
 }
 

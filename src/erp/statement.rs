@@ -27,6 +27,8 @@ pub(super) struct Statement {
     key: Vec<String>,
     /// Whether it may return, or take, an id.
     pub(super) keeps_links: bool,
+    /// Whether it returns one, as the database says before it is run.
+    pub(super) returns: bool,
 }
 
 /// The statement with the values of one record.
@@ -84,6 +86,7 @@ impl Statement {
             parameters: parameters.collect(),
             key: key.to_vec(),
             keeps_links,
+            returns: !returns.is_empty(),
         })
     }
 

@@ -1,6 +1,8 @@
 //! Connections that may not wait for ever: one whose next request's head isn't complete in time is closed. A server
 //! without this can be kept busy by callers that send a letter a minute.
 
+use super::listener::SharedTerms;
+use super::tls::Tls;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use std::io;
@@ -8,17 +10,19 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep, sleep};
+use tokio_rustls::Accept;
+use tokio_rustls::server::TlsStream;
 
-/// Accepts connections and gives each this long for a head.
+/// Accepts connections, on the terms that hold then.
 #[derive(Debug)]
 pub(super) struct Door {
     listener: TcpListener,
-    head_time: Duration,
+    terms: SharedTerms,
 }
 
 /// The other end of a connection, as a request knows it.
@@ -42,15 +46,54 @@ pub(super) struct Turn(Arc<AtomicU8>);
 /// A connection with a deadline while it waits for a head.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     peer: Peer,
     head_time: Duration,
     deadline: Pin<Box<Sleep>>,
 }
 
+enum Stream {
+    Plain(TcpStream),
+    /// The handshake is part of waiting for the first head: whoever draws it out is hung up on.
+    Handshake(Box<Accept<TcpStream>>),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Plain(_) => "Plain",
+            Self::Handshake(_) => "Handshake",
+            Self::Tls(_) => "Tls",
+        })
+    }
+}
+
+/// What is read from, and written to, once the handshake is over.
+trait Ready: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Ready for T {}
+
+impl Stream {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Pin<&mut dyn Ready>>> {
+        if let Self::Handshake(accept) = self {
+            match Pin::new(accept.as_mut()).poll(cx) {
+                Poll::Ready(Ok(stream)) => *self = Self::Tls(Box::new(stream)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(match self {
+            Self::Plain(stream) => Ok(Pin::new(stream)),
+            Self::Tls(stream) => Ok(Pin::new(stream.as_mut())),
+            Self::Handshake(_) => Err(io::ErrorKind::NotConnected.into()),
+        })
+    }
+}
+
 impl Door {
-    pub(super) fn new(listener: TcpListener, head_time: Duration) -> Self {
-        Self { listener, head_time }
+    pub(super) fn new(listener: TcpListener, terms: SharedTerms) -> Self {
+        Self { listener, terms }
     }
 }
 
@@ -63,7 +106,13 @@ impl Listener for Door {
         // Answers are short and somebody waits for them.
         let _ = stream.set_nodelay(true);
         let peer = Peer { address, stage: Arc::new(AtomicU8::new(WAITING)) };
-        let (head_time, deadline) = (self.head_time, Box::pin(sleep(self.head_time)));
+        let terms = self.terms.now();
+        let stream = match &terms.tls {
+            Some(Tls(acceptor)) => Stream::Handshake(Box::new(acceptor.accept(stream))),
+            None => Stream::Plain(stream),
+        };
+        let head_time = terms.limits.head_time;
+        let deadline = Box::pin(sleep(head_time));
         (Connection { stream, peer, head_time, deadline }, address)
     }
 
@@ -106,20 +155,24 @@ impl AsyncRead for Connection {
         if stage != BUSY && self.deadline.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        ready!(self.stream.poll_ready(cx))?.poll_read(cx, buffer)
     }
 }
 
 impl AsyncWrite for Connection {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        ready!(self.stream.poll_ready(cx))?.poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        ready!(self.stream.poll_ready(cx))?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        match &mut self.stream {
+            // Nobody is there to say goodbye to yet.
+            Stream::Handshake(_) => Poll::Ready(Ok(())),
+            stream => ready!(stream.poll_ready(cx))?.poll_shutdown(cx),
+        }
     }
 }

@@ -9,14 +9,39 @@ mod body;
 mod credentials;
 mod door;
 mod http;
+mod listener;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub use body::{BadBody, parse};
 pub use credentials::{Callers, Way, Who};
-pub use http::{Receive, Received, Reply, serve};
+pub use http::{Endpoint, Receive, Received, Reply, serve};
+pub use listener::{Change, Listener, NoListener, SharedTerms};
+pub use tls::{BadTls, Tls};
 
+use std::net::SocketAddr;
 use std::time::Duration;
+
+/// How the listener is set up.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// What holds for every call.
+    pub terms: Terms,
+}
+
+/// What holds for every call.
+#[derive(Debug, Clone)]
+pub struct Terms {
+    /// Who may call.
+    pub callers: Callers,
+    /// What a call may cost.
+    pub limits: Limits,
+    /// With what connections are encrypted; without it they aren't.
+    pub tls: Option<Tls>,
+}
 
 /// What a call may cost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

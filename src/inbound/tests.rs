@@ -1,6 +1,7 @@
 //! Promises of the listener: who is heard, what is refused and how, and that work begun is finished.
 
 use super::*;
+use crate::job::receive::{BodyFormat, CallMethod};
 use axum::http::{HeaderMap, StatusCode};
 use reqwest::{Client, RequestBuilder};
 use secrecy::SecretString;
@@ -9,6 +10,8 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, oneshot};
+
+const BOTH: [BodyFormat; 2] = [BodyFormat::Json, BodyFormat::Xml];
 
 /// Answers what it heard, after `go` if the call asks to wait.
 #[derive(Clone, Default)]
@@ -19,8 +22,9 @@ struct Desk {
 }
 
 impl Receive for Desk {
-    fn knows(&self, endpoint: &str) -> bool {
-        endpoint == "createorder"
+    fn endpoint(&self, path: &str, _: &str) -> Option<Endpoint> {
+        let methods = vec![CallMethod::Get, CallMethod::Post];
+        (path == "createorder").then(|| Endpoint { methods, formats: BOTH.to_vec() })
     }
 
     async fn receive(&self, received: Received) -> Reply {
@@ -53,7 +57,8 @@ async fn site(limits: Limits) -> Site {
     let address = listener.local_addr().unwrap();
     let desk = Desk::default();
     let (stop, stopped) = oneshot::channel::<()>();
-    let serving = serve(listener, desk.clone(), callers(), limits, async {
+    let terms = SharedTerms::new(Terms { callers: callers(), limits, tls: None });
+    let serving = serve(listener, Arc::new(desk.clone()), terms, async {
         let _ = stopped.await;
     });
     tokio::spawn(serving);
@@ -136,17 +141,18 @@ fn a_body_is_read_by_its_media_type_or_its_first_character() {
         (Some("text/xml"), xml),
         (None, xml),
     ] {
-        assert_eq!(parse(content_type, body).unwrap(), order, "{content_type:?}");
+        assert_eq!(parse(content_type, body, &BOTH).unwrap(), order, "{content_type:?}");
     }
     let items = b"<c><items><item><sku>0012</sku></item></items><note/></c>";
-    assert_eq!(parse(None, items).unwrap(), json!({"items": [{"sku": "0012"}], "note": null}));
+    assert_eq!(parse(None, items, &BOTH).unwrap(), json!({"items": [{"sku": "0012"}], "note": null}));
     // Money keeps its digits.
-    assert_eq!(parse(None, br#"{"total":39.80}"#).unwrap().to_string(), r#"{"total":39.80}"#);
+    assert_eq!(parse(None, br#"{"total":39.80}"#, &BOTH).unwrap().to_string(), r#"{"total":39.80}"#);
 }
 
 #[test]
 fn a_malformed_body_is_told_where_it_breaks() {
-    let said = |content_type: &str, body: &[u8]| parse(Some(content_type), body).unwrap_err().to_string();
+    let said =
+        |content_type: &str, body: &[u8]| parse(Some(content_type), body, &BOTH).unwrap_err().to_string();
     assert_eq!(said("application/json", b" \n"), "the body is empty");
     assert_eq!(
         said("application/json", br#"{"order":"#),
@@ -168,7 +174,7 @@ fn entities_are_not_expanded() {
     let bomb = b"<!DOCTYPE a [<!ENTITY a \"aaaa\"><!ENTITY b \"&a;&a;&a;\">]><a><b>&b;</b></a>";
     let file = b"<!DOCTYPE a [<!ENTITY x SYSTEM \"file:///etc/passwd\">]><a><b>&x;</b></a>";
     for body in [&bomb[..], file] {
-        let said = parse(Some("application/xml"), body).unwrap_err().to_string();
+        let said = parse(Some("application/xml"), body, &BOTH).unwrap_err().to_string();
         assert!(said.starts_with("the body is not XML: a DOCTYPE is not accepted"), "{said}");
     }
 }
@@ -181,7 +187,7 @@ async fn a_known_caller_is_heard_by_either_method_and_in_any_case() {
     let get = get.header("authorization", "Bearer t0ken").body("<c><a>1</a></c>");
     assert_eq!(answer(get).await.0, 200);
     let heard = site.desk.heard.lock().unwrap();
-    assert_eq!((heard[0].endpoint.as_str(), heard[0].caller.as_str()), ("createorder", "commerceup"));
+    assert_eq!((heard[0].path.as_str(), heard[0].caller.as_str()), ("createorder", "commerceup"));
     assert_eq!((&heard[0].raw[..], &heard[0].content), (&br#"{"a":1}"#[..], &json!({"a": 1})));
     assert_eq!((heard[1].caller.as_str(), &heard[1].content), ("other", &json!({"a": "1"})));
 }

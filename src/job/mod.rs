@@ -4,12 +4,14 @@
 pub mod map;
 pub mod pull;
 pub mod push;
+pub mod receive;
 pub mod steps;
 pub mod upload;
 
 pub use map::{FieldMap, MapRule, Shaping, ValueType};
 pub use pull::{Changed, Cursor, CursorFormat, OnGone, Pages, Pull, Since, Target, Write};
 pub use push::{Parent, Push, PushGone, Read, Results, Saved, Send, Verify};
+pub use receive::Receive;
 pub use steps::{Step, Steps};
 pub use upload::Upload;
 
@@ -67,6 +69,8 @@ pub enum Work {
     Push(Box<Read>, Box<Push>),
     /// ERP to platform, several requests a record.
     Steps(Box<Read>, Box<Steps>),
+    /// Platform to ERP, whenever the platform calls.
+    Receive(Box<Receive>, Box<Write>),
     /// A complete schedule whose ends are still to be configured; it never runs.
     Unconfigured,
 }
@@ -88,10 +92,10 @@ impl Default for Estimate {
 }
 
 impl Job {
-    /// Whether the daemon may start it: enabled, and with both ends configured.
+    /// Whether the daemon may start it: enabled, and with both ends configured. What receives is started by its platform.
     #[must_use]
     pub fn is_live(&self) -> bool {
-        self.enabled && !matches!(self.work, Work::Unconfigured)
+        self.enabled && !matches!(self.work, Work::Unconfigured | Work::Receive(..))
     }
 
     /// The job under whose name its records are remembered, and its rejects kept: itself, or the one it continues.

@@ -269,7 +269,7 @@ impl Pull {
     #[must_use]
     pub fn forgets_before(&self, reached: Cursor) -> Option<Cursor> {
         let changed = self.changed().filter(|_| self.sweep.is_none())?;
-        Some(changed.format.floor(reached.minus(changed.overlap)))
+        Some(changed.format.lowest(reached.minus(changed.overlap)))
     }
 
     /// Whether some runs of it read the whole list.

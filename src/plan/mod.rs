@@ -230,6 +230,8 @@ impl<'a> Planned<'a> {
             Work::Pull(pull, _) => Some(&pull.from),
             Work::Push(_, push) => Some(&push.to),
             Work::Steps(_, steps) => Some(&steps.to),
+            // Calls come when they come, and cost the platform's connection nothing.
+            Work::Receive(..) => None,
             Work::Unconfigured => namesake(job, connections),
         };
         Self { job, connection, figures: figures.get(&job.name).copied().unwrap_or_default() }

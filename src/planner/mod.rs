@@ -7,7 +7,7 @@
 
 mod job_state;
 
-use crate::job::{Job, Trigger};
+use crate::job::{Job, Trigger, Work};
 use crate::run::{Cause, Entry, Outcome, Slot, SlotRange};
 use crate::words::JobName;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -75,6 +75,9 @@ pub enum Refusal {
     /// Its ends are not configured.
     #[error("{0} can't run: its ends are still to be configured")]
     Unconfigured(JobName),
+    /// Its platform starts it.
+    #[error("{0} can't be started by hand: it receives what its platform calls with")]
+    Receives(JobName),
     /// It is running, or waits for its turn.
     #[error("{0} is already running or waiting for its turn, for the slot {1}; wait for it to end")]
     Busy(JobName, DateTime<Utc>),
@@ -288,8 +291,10 @@ impl Planner {
         if self.stopping {
             return Err(Refusal::Stopping);
         }
-        if matches!(job.work, crate::job::Work::Unconfigured) {
-            return Err(Refusal::Unconfigured(job.name.clone()));
+        match job.work {
+            Work::Unconfigured => return Err(Refusal::Unconfigured(job.name.clone())),
+            Work::Receive(..) => return Err(Refusal::Receives(job.name.clone())),
+            _ => {}
         }
         if matches!(job.trigger, Trigger::Initial(_)) && self.succeeded.contains(&job.name) && !again {
             return Err(Refusal::Done(job.name.clone()));

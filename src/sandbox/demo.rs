@@ -1,7 +1,9 @@
 //! The whole sandbox for `cadenced demo` and `cadenced sandbox`: both platforms and the ERP, started together and kept
 //! alive by new orders, edited ones and stock that moves.
 
+use super::commerceup::{Call, Caller, Reply, customers, orders};
 use super::{B2Market, One, b2market, erp, one};
+use serde_json::json;
 use sqlx::sqlite::SqlitePool;
 use std::path::Path;
 use std::time::Duration;
@@ -99,6 +101,50 @@ pub async fn live(b2market: B2Market, erp: SqlitePool, pace: Pace) -> Result<(),
         beat.tick().await;
         erp::move_stock(&erp, pace.movements).await?;
     }
+}
+
+/// Shoppers that the demo's shop has.
+const SHOPPERS: usize = 50;
+
+/// The shop calls: a shopper registers and orders with each beat, some change their mind, and what was ordered a while ago is
+/// on its way. Each call is told. Ends with the last shopper.
+///
+/// # Errors
+/// Those of the ERP's database.
+pub async fn call(
+    shop: &Caller,
+    erp: &SqlitePool,
+    beat: Duration,
+    tell: impl Fn(String),
+) -> Result<(), sqlx::Error> {
+    let mut beats = tokio::time::interval(beat);
+    let ask = async |call: Call, of: &str| {
+        let reply = shop.call(&call).await;
+        let said = match &reply {
+            Ok(Reply { status, text, .. }) => format!("{status} {text}"),
+            Err(error) => format!("no answer: {error}"),
+        };
+        tell(format!("Commerceup calls /{:<18} {of}: {said}", call.name));
+        reply.map(|reply| reply.json()).unwrap_or_default()
+    };
+    for (at, customer) in customers(1, SHOPPERS).iter().enumerate() {
+        beats.tick().await;
+        let answer = ask(Call::create_customer(customer), customer["id"].as_str().unwrap_or_default()).await;
+        let Some(id) = answer["customerId"].as_str() else { continue };
+        let Some(order) = orders(1, at + 1, &[id]).pop() else { continue };
+        let answer = ask(Call::create_order(&order), order["id"].as_str().unwrap_or_default()).await;
+        if let (Some(id), 3) = (answer["orderId"].as_str(), at % 5) {
+            let item = json!({"sku": order["items"][0]["sku"], "quantity": 1});
+            ask(Call::cancel_order(id, &[item]), id).await;
+        }
+        sqlx::query(
+            "UPDATE cadenced_commerceup_orders SET status = iif(id <= ?1 - 4, 'Shipped', 'In Process') WHERE id <= ?1",
+        )
+        .bind(i64::try_from(at).unwrap_or_default() - 1)
+        .execute(erp)
+        .await?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -100,6 +100,14 @@ pub async fn create(path: &Path, size: Size) -> Result<SqlitePool, sqlx::Error> 
     Ok(pool)
 }
 
+/// Runs statements: views and tables that a platform's jobs want.
+///
+/// # Errors
+/// Those of the database.
+pub async fn load(pool: &SqlitePool, sql: &'static str) -> Result<(), sqlx::Error> {
+    sqlx::raw_sql(sql).execute(pool).await.map(drop)
+}
+
 /// Changes `n` stock levels, chosen at random: those at their usual level leave it, the others return to it. So
 /// values go back and forth, and every chosen one does change. Returns how many there were.
 ///

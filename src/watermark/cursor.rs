@@ -1,7 +1,7 @@
 //! Cursors: points in a platform's time, and how a platform writes them. The surprising case first: where the format
 //! has no zone, the repeated hour of autumn makes two instants read the same, so a lower bound is sent as the smallest
-//! local reading of any instant still to come, and an ambiguous reading is taken as the earlier instant. Both err
-//! towards reading twice; neither can lose a row.
+//! local reading of any instant from it on, be it still to come, and an ambiguous reading is taken as the earlier
+//! instant. Both err towards reading twice; neither can lose a row.
 
 use chrono::{
     DateTime, NaiveDate, NaiveDateTime, NaiveTime, Offset, SecondsFormat, TimeDelta, TimeZone, Utc,
@@ -57,21 +57,27 @@ pub enum CursorFormat {
 }
 
 impl CursorFormat {
-    /// The lower bound to ask for so that no instant in `[low, now]` is left out, rounded down to what the format
-    /// can say.
+    /// The lower bound to ask for so that no instant from `low` on is left out, rounded down to what the format can say.
+    /// Instants still to come count: a row may be dated ahead into the hour that autumn repeats, where it reads earlier
+    /// than now.
     #[must_use]
-    pub fn write_low(&self, low: Cursor, now: DateTime<Utc>) -> String {
-        match self {
-            Self::EpochMillis | Self::Integer => low.0.to_string(),
-            Self::EpochSeconds => low.0.div_euclid(1000).to_string(),
-            Self::Rfc3339 => match low.instant() {
-                Some(instant) => instant.to_rfc3339_opts(SecondsFormat::Secs, true),
-                None => low.0.to_string(),
-            },
-            Self::Local { pattern, timezone } => match low.instant() {
-                Some(instant) => smallest_reading(instant, now, *timezone).format(pattern).to_string(),
-                None => low.0.to_string(),
-            },
+    pub fn write_low(&self, low: Cursor) -> String {
+        match (self, low.instant()) {
+            (Self::Local { pattern, timezone }, Some(instant)) => {
+                smallest_reading(instant, *timezone).format(pattern).to_string()
+            }
+            _ => self.write(low),
+        }
+    }
+
+    fn write(&self, cursor: Cursor) -> String {
+        match (self, cursor.instant()) {
+            (Self::EpochSeconds, _) => cursor.0.div_euclid(1000).to_string(),
+            (Self::Rfc3339, Some(instant)) => instant.to_rfc3339_opts(SecondsFormat::Secs, true),
+            (Self::Local { pattern, timezone }, Some(instant)) => {
+                instant.with_timezone(timezone).format(pattern).to_string()
+            }
+            _ => cursor.0.to_string(),
         }
     }
 
@@ -82,7 +88,7 @@ impl CursorFormat {
             Self::Local { pattern, timezone } => {
                 largest_reading(instant, *timezone).format(pattern).to_string()
             }
-            _ => self.write_low(Cursor::at(instant), instant),
+            _ => self.write(Cursor::at(instant)),
         };
         let Some(instant) = high.instant().filter(|_| *self != Self::Integer) else {
             return high.0.to_string();
@@ -93,12 +99,17 @@ impl CursorFormat {
         rounded.iter().find(is_enough).unwrap_or(&rounded[4]).clone()
     }
 
-    /// Where reading starts when this cursor is asked for: the smallest cursor that is written like it or reads later.
-    /// A platform that dates by the day changes rows all day long under one cursor.
+    /// The smallest cursor that is written like this one. A platform that dates by the day changes rows all day long
+    /// under one cursor.
     #[must_use]
     pub fn floor(&self, cursor: Cursor) -> Cursor {
-        let Some(instant) = cursor.instant() else { return cursor };
-        self.read_text(&self.write_low(cursor, instant)).map_or(cursor, |floor| floor.min(cursor))
+        self.read_text(&self.write(cursor)).map_or(cursor, |floor| floor.min(cursor))
+    }
+
+    /// The smallest cursor that asking from `low` brings.
+    #[must_use]
+    pub fn lowest(&self, low: Cursor) -> Cursor {
+        self.read_text(&self.write_low(low)).map_or(low, |lowest| lowest.min(low))
     }
 
     /// Reads a cursor as the platform wrote it. Besides its own format, ISO 8601 with or without an offset is
@@ -160,12 +171,12 @@ fn earliest(reading: NaiveDateTime, timezone: Tz) -> DateTime<Utc> {
 
 const QUARTER: i64 = 15 * 60;
 
-/// The smallest local reading of any instant in `[low, now]`. Readings only fall when clocks are set back, by less
-/// than a day, at whole quarters of an hour.
-fn smallest_reading(low: DateTime<Utc>, now: DateTime<Utc>, timezone: Tz) -> NaiveDateTime {
-    let until = now.min(low + TimeDelta::hours(26));
+/// The smallest local reading of any instant from `low` on. Readings only fall when clocks are set back, by less than a
+/// day, at whole quarters of an hour.
+fn smallest_reading(low: DateTime<Utc>, timezone: Tz) -> NaiveDateTime {
     let first = (low.timestamp().div_euclid(QUARTER) + 1) * QUARTER;
-    readings(low, first, until, timezone).min().unwrap_or_else(|| low.naive_utc())
+    let readings = readings(low, first, low + TimeDelta::hours(26), timezone);
+    readings.min().unwrap_or_else(|| low.naive_utc())
 }
 
 /// The largest local reading of any instant up to `high`: the last one before clocks were set back, if that is later.
@@ -204,10 +215,18 @@ mod tests {
 
     #[test]
     fn the_repeated_hour_of_autumn_loses_nothing() {
-        // 02:30 summer time; at 03:00 clocks go back to 02:00, so a later instant may read 02:00.
+        // At 03:00 summer time clocks go back to 02:00: a later instant may read 02:00, be it still to come.
+        for (low, asked) in [
+            ("2026-10-24T23:59:59Z", "2026-10-25 01:59:59"),
+            ("2026-10-25T00:30:00Z", "2026-10-25 02:00:00"),
+            ("2026-10-25T01:30:00Z", "2026-10-25 02:30:00"),
+        ] {
+            assert_eq!(madrid().write_low(Cursor::at(utc(low))), asked, "{low}");
+        }
         let low = Cursor::at(utc("2026-10-25T00:30:00Z"));
-        assert_eq!(madrid().write_low(low, utc("2026-10-25T00:40:00Z")), "2026-10-25 02:30:00");
-        assert_eq!(madrid().write_low(low, utc("2026-10-25T01:10:00Z")), "2026-10-25 02:00:00");
+        // What is brought is also remembered; the clock itself is read as it stands.
+        assert_eq!(madrid().lowest(low), Cursor::at(utc("2026-10-25T00:00:00Z")));
+        assert_eq!(madrid().floor(low), low);
         assert_eq!(madrid().read_text("2026-10-25 02:30:00"), Some(low));
     }
 
@@ -234,12 +253,11 @@ mod tests {
     #[test]
     fn a_lower_bound_is_rounded_down() {
         let low = Cursor::at(utc("2026-03-02T11:20:05.900Z"));
-        let now = utc("2026-03-02T12:00:00Z");
-        assert_eq!(madrid().write_low(low, now), "2026-03-02 12:20:05");
-        assert_eq!(CursorFormat::EpochSeconds.write_low(low, now), low.0.div_euclid(1000).to_string());
-        assert_eq!(CursorFormat::Rfc3339.write_low(low, now), "2026-03-02T11:20:05Z");
+        assert_eq!(madrid().write_low(low), "2026-03-02 12:20:05");
+        assert_eq!(CursorFormat::EpochSeconds.write_low(low), low.0.div_euclid(1000).to_string());
+        assert_eq!(CursorFormat::Rfc3339.write_low(low), "2026-03-02T11:20:05Z");
         let date = CursorFormat::Local { pattern: "%Y-%m-%d".to_owned(), timezone: Tz::UTC };
-        assert_eq!(date.write_low(low, now), "2026-03-02");
+        assert_eq!(date.write_low(low), "2026-03-02");
     }
 
     #[test]
@@ -248,6 +266,7 @@ mod tests {
             CursorFormat::Local { pattern: "%Y-%m-%d".to_owned(), timezone: chrono_tz::Europe::Madrid };
         let noon = Cursor::at(utc("2026-03-02T12:00:00Z"));
         assert_eq!(date.floor(noon), Cursor::at(utc("2026-03-01T23:00:00Z")));
+        assert_eq!(date.lowest(noon), date.floor(noon));
         assert_eq!(date.read_text("2026-03-02"), Some(date.floor(noon)));
         assert_eq!(madrid().floor(Cursor(noon.0 + 999)), noon);
         assert_eq!(CursorFormat::Integer.floor(Cursor(17)), Cursor(17));

@@ -98,6 +98,11 @@ impl Daemon {
         }
     }
 
+    /// Where platforms call it.
+    pub(crate) fn calls_at(&self) -> String {
+        calls_at(&self.log())
+    }
+
     /// Its log so far.
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
@@ -109,6 +114,12 @@ impl Daemon {
         let ended = soon("the end of a killed process", self.child.wait()).await.unwrap();
         assert_eq!(ended.signal(), Some(SIGKILL), "the daemon ended by itself; its log:\n{}", self.log());
     }
+}
+
+/// The address that platforms call, from the last line of a log that names it.
+pub(super) fn calls_at(log: &str) -> String {
+    let address = log.rsplit_once("calls are received at ").and_then(|(_, rest)| rest.lines().next());
+    format!("http://{}", address.unwrap_or_else(|| panic!("no address in:\n{log}")))
 }
 
 impl Said {

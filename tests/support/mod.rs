@@ -3,6 +3,7 @@
 
 mod daemon;
 mod databases;
+mod frontage;
 pub(crate) mod jobs;
 pub(crate) mod ledger;
 mod program;
@@ -14,6 +15,7 @@ mod uploads;
 
 pub(crate) use daemon::{Daemon, Said};
 pub(crate) use databases::{Erp, Session};
+pub(crate) use frontage::{PASSWORD, USER, caller, known_customer};
 pub(crate) use program::{connections, json, program, repository, shipped, signal, stderr};
 pub(crate) use service::Service;
 pub(crate) use shelf::{Mishap, Shelf};

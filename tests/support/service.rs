@@ -1,5 +1,6 @@
 //! The daemon as a service manager runs it: told by signals, heard over the notification socket.
 
+use super::daemon::calls_at;
 use super::program::signal;
 use super::{PATIENCE, Site, soon};
 use std::fs::{self, File};
@@ -67,6 +68,11 @@ impl Service {
         let address = log.split_once("http://").and_then(|(_, rest)| rest.split_once("/health"));
         let (address, _) = address.unwrap_or_else(|| panic!("no address in:\n{log}"));
         format!("http://{address}")
+    }
+
+    /// Where platforms call it.
+    pub(crate) fn calls_at(&self) -> String {
+        calls_at(&self.log())
     }
 
     pub(crate) fn signal(&self, name: &str) {

@@ -9,6 +9,7 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
@@ -33,6 +34,8 @@ pub(crate) struct Site {
     pub(crate) one: One,
     pub(crate) erp: SqlitePool,
     control: OnceCell<ControlClient>,
+    /// What the daemon's file says of platforms that not every site has.
+    pub(super) more: Mutex<String>,
 }
 
 impl Site {
@@ -50,7 +53,8 @@ impl Site {
                 OpenOptions::new().create_new(true).write(true).mode(0o600).open(dir.path().join(name));
             file.as_mut().unwrap().write_all(secret.as_bytes()).unwrap();
         }
-        let site = Self { dir, tenant, user, b2market, one, erp, control: OnceCell::new() };
+        let (control, more) = (OnceCell::new(), Mutex::default());
+        let site = Self { dir, tenant, user, b2market, one, erp, control, more };
         site.quieten();
         site.configure("");
         site.schedule(schedule);
@@ -105,7 +109,8 @@ headers = {{ one-tenant = "{tenant}", ApiAuth = {{ file = "one-api-auth" }} }}
 url = "{b2market}"
 auth = {{ login = "/login", body = {{ _username = "{user}", _password = {{ file = "b2market-password" }} }}, token = "token", renew-on = [401, 403] }}
 in-flight = 1
-"#,
+{more}"#,
+            more = self.more.lock().unwrap(),
             erp = self.dir().join("erp.db").display(),
             tenant = self.tenant,
             user = self.user,
@@ -113,6 +118,12 @@ in-flight = 1
             b2market = self.b2market.url(),
         );
         std::fs::write(self.config(), config).unwrap();
+    }
+
+    /// Takes up a shipped schedule.
+    pub(super) fn ship(&self, name: &str) {
+        let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("schedules").join(name);
+        std::os::unix::fs::symlink(shipped, self.dir().join("shipped").join(name)).unwrap();
     }
 
     /// Replaces the site's own schedule file; a daemon that runs has to be told.

@@ -3,7 +3,6 @@
 use super::{Asked, Scene, utc};
 use cadenced::run::Outcome;
 use serde_json::{Value, json};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 fn row(id: u64) -> Value {
@@ -296,28 +295,31 @@ since = { field = "updatedAt", format = "%Y-%m-%d %H:%M:%S", timezone = "Europe/
 "#;
 
 #[tokio::test]
-async fn in_the_hour_that_autumn_repeats_the_platforms_clock_decides_from_where_to_read() {
-    let at = Arc::new(Mutex::new("2026-10-25 02:45:00"));
-    let told = Arc::clone(&at);
+async fn what_is_dated_ahead_into_the_hour_that_autumn_repeats_is_read_at_once_and_written_once() {
+    let rows = Arc::new(Mutex::new(vec![("a".to_owned(), "2026-10-25 02:45:00")]));
+    let theirs = Arc::clone(&rows);
     let scene = Scene::new(LOCAL, "", move |asked| {
         let since = asked.query["date"].as_str();
-        let row = json!({"id": "a", "name": *told.lock().unwrap(), "updatedAt": *told.lock().unwrap()});
-        let rows = if *told.lock().unwrap() >= since { vec![row] } else { Vec::new() };
+        let rows = theirs.lock().unwrap();
+        let rows = rows.iter().filter(|(_, at)| *at >= since);
+        let rows: Vec<_> = rows.map(|(id, at)| json!({"id": id, "updatedAt": at})).collect();
         (200, json!({"data": rows, "pages": 1}))
     })
     .await;
     scene.clock.set(utc("2026-10-25T00:58:00Z"));
     scene.runs().await;
-    let dates = |scene: &Scene| {
-        let asked = scene.asked();
-        asked.iter().map(|asked| asked.split(['=', '&']).nth(1).unwrap().to_owned()).collect::<Vec<_>>()
-    };
-    assert_eq!(dates(&scene), ["2026-10-01 00:00:00"]);
-    // There clocks have gone back, here they have not: what changes now reads earlier than what was read.
-    *at.lock().unwrap() = "2026-10-25 02:00:30";
-    scene.clock.set(utc("2026-10-25T00:59:30Z"));
-    scene.ahead.store(60, Ordering::Relaxed);
-    scene.runs().await;
-    assert_eq!(dates(&scene), ["2026-10-25 02:35:00", "2026-10-25 02:00:00"]);
-    assert_eq!(scene.rows().await, "a=2026-10-25 02:00:30");
+    // Two minutes before clocks go back, on either side: what is dated after that reads earlier than what was read. It
+    // takes many for old deliveries to be forgotten.
+    for (n, at) in [(3000, "2026-10-25 02:00:30"), (1, "2026-10-25 02:50:00")] {
+        rows.lock().unwrap().extend((0..n).map(|i| (format!("{at} {i}"), at)));
+        let counts = scene.run().await.counts;
+        assert_eq!(counts.written, n, "{at}: {counts:?}");
+    }
+    let counts = scene.run().await.counts;
+    assert_eq!((counts.written, counts.unchanged), (0, 3002));
+    let asked = scene.asked();
+    let dates: Vec<_> = asked.iter().map(|asked| asked.split(['=', '&']).nth(1).unwrap()).collect();
+    let again = "2026-10-25 02:00:00";
+    assert_eq!(dates, ["2026-10-01 00:00:00", again, again, again]);
+    assert_eq!(scene.watermark().await.as_deref(), Some("2026-10-25T00:50:00Z"));
 }

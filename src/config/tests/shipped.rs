@@ -25,7 +25,10 @@ fn the_shipped_schedules_name_every_row_of_their_platforms() {
                 Trigger::Timetable(timetable) => timetable.describe(),
                 Trigger::Initial(_) => "initial".to_owned(),
                 Trigger::After(parents) => format!("after {}", parents[0]),
-                Trigger::Manual => "manual".to_owned(),
+                Trigger::Manual => match &job.work {
+                    Work::Receive(receive, _) => receive.describe(),
+                    _ => "manual".to_owned(),
+                },
             };
             let live = if job.is_live() { ", live" } else { "" };
             let enabled = if job.enabled { "" } else { ", disabled" };
@@ -40,6 +43,14 @@ fn the_shipped_schedules_name_every_row_of_their_platforms() {
     b2market-order-sweep: `0 40 2 * * *` in Europe/Madrid, usually 24h apart, live
     b2market-orders: `15 */5 * * * *` in Europe/Madrid, usually 5m apart, live
     b2market-partners: `15 25 * * * *` in Europe/Madrid, usually 1h apart, live
+    commerceup-cancel-order: POST or GET /cancelorder
+    commerceup-create-customer: POST or GET /createcustomer
+    commerceup-create-order: POST or GET /createorder
+    commerceup-link-products: `0 10 3 * * *` in Europe/Warsaw, usually 24h apart, live
+    commerceup-order-status: `30 */5 * * * *` in Europe/Warsaw, usually 5m apart, live
+    commerceup-stock: `0 */5 * * * *` in Europe/Warsaw, usually 5m apart, disabled
+    commerceup-stock-movements: `0 */5 * * * *` in Europe/Warsaw, usually 5m apart, disabled
+    commerceup-stocks: `0 */5 * * * *` in Europe/Warsaw, usually 5m apart, live
     cortecloud-component-codes: `0 10 1 * * *` in America/Sao_Paulo, usually 24h apart, disabled
     cortecloud-component-prices: `0 15 1 * * *` in America/Sao_Paulo, usually 24h apart, disabled
     cortecloud-component-stocks: `0 */10 * * * *` in America/Sao_Paulo, usually 10m apart, disabled
@@ -172,7 +183,9 @@ fn whole_example() -> String {
 #[test]
 fn every_key_of_the_packaged_example_is_understood() {
     let mut site = Site::new(&whole_example()).file("ca.pem", "").file("schedules/none.toml", "");
-    for credential in ["admin-token", "one-api-auth", "b2m", "cortecloud", "cortecloud-key"] {
+    for credential in
+        ["admin-token", "one-api-auth", "b2m", "cortecloud", "cortecloud-key", "commerceup-calls"]
+    {
         site = site.file(&format!("credentials/{credential}"), "secret\n");
         fs::set_permissions(
             site.path().join("credentials").join(credential),
@@ -197,6 +210,17 @@ fn what_the_packaged_example_calls_default_is_the_default() {
     assert!(lines.contains("exports = 14") && kept.exports == 14);
     let listen = none.settings.admin.listen;
     assert!(lines.contains(&format!("listen = \"{listen}\"")) && listen.port() == 8640);
+    assert!(none.settings.inbound.is_none());
+    let inbound = Site::new("[inbound.caller.a]\ntoken = { env = \"T\" }\n").env("T", "t").loaded();
+    let inbound = inbound.settings.inbound.unwrap();
+    assert!(lines.contains(&format!("listen = \"{}\"", inbound.listen)) && inbound.listen.port() == 8641);
+    let crate::inbound::Limits { body_bytes, head_time, body_time, answer_time, at_once } =
+        inbound.terms.limits;
+    assert!(lines.contains("max-body = \"1 MiB\"") && body_bytes == 1 << 20);
+    assert!(lines.contains("head-time = \"10s\"") && head_time.as_secs() == 10);
+    assert!(lines.contains("body-time = \"10s\"") && body_time.as_secs() == 10);
+    assert!(lines.contains("answer-time = \"5s\"") && answer_time.as_secs() == 5);
+    assert!(lines.contains("at-once = 256") && at_once == 256);
 
     let connections = Site::with_jobs("").loaded().connections;
     let one = connections.values().find_map(|connection| match &connection.kind {

@@ -7,14 +7,13 @@ mod follow;
 mod page;
 mod witness;
 
-use super::{Answer, Client, Request, expand_path};
+use super::{Client, Request, expand_path};
 use crate::clock::SharedClock;
 use crate::job::pull::{NextKind, Told};
 use crate::job::{Pages, Pull};
 use crate::transfer::{Chunk, Class, Failure, Record, Source};
 use crate::watermark::{Broken, Cursor, CursorFormat, Feed, PageFacts, Position, Steps, Walk, WalkRules};
 use crate::words::Template;
-use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::BoxFuture;
 use page::ListPage;
 use reqwest::Url;
@@ -79,8 +78,6 @@ pub struct PullSource {
     pull: Arc<Pull>,
     reader: Reader,
     clock: SharedClock,
-    /// How far the server's clock is ahead of ours, once it has told its time.
-    ahead: Option<TimeDelta>,
     until: Option<Cursor>,
     /// Rows whose follow-up failed in earlier runs, by key.
     waiting: BTreeMap<String, Record>,
@@ -110,7 +107,6 @@ impl PullSource {
             pull,
             reader,
             clock,
-            ahead: None,
             until: None,
             waiting: BTreeMap::new(),
             witnesses: Witnesses::default(),
@@ -160,7 +156,7 @@ impl PullSource {
                     return Ok(None);
                 };
                 let since = self.pull.changed().zip(low);
-                let since = since.map(|(changed, low)| changed.format.write_low(low, self.server_now()));
+                let since = since.map(|(changed, low)| changed.format.write_low(low));
                 (Some(position), since)
             }
             Reader::Feed(feed) => match feed.ask() {
@@ -182,12 +178,8 @@ impl PullSource {
                 // Given back and taken again: who waits has its turn now.
                 self.turn = None;
                 self.turn = Some(Arc::clone(&self.turns).lock_owned().await);
-                loop {
-                    let Some((request, at)) = self.ask()? else { return Ok(self.waiting_chunk()) };
-                    if let Some(open) = self.open(request, at).await? {
-                        break open;
-                    }
-                }
+                let Some((request, at)) = self.ask()? else { return Ok(self.waiting_chunk()) };
+                self.open(request, at).await?
             }
         };
         let chunk = open.window().await.map_err(|failure| open.located(failure))?;
@@ -202,18 +194,12 @@ impl PullSource {
         (!waiting.is_empty()).then(|| Chunk { records: waiting.into_values().collect(), ..Chunk::default() })
     }
 
-    /// Asks for a page. Nothing where the answer told that by the server's clock a walk has to begin earlier: ask again.
-    async fn open(&mut self, request: Request, at: String) -> Result<Option<ListPage>, Failure> {
+    async fn open(&mut self, request: Request, at: String) -> Result<ListPage, Failure> {
         let shown = request.shown();
         let located = |failure| page::located(&shown, &at, failure);
         let answer = self.client.call(&request).await.map_err(located)?;
         if !answer.is_success() {
             return Err(located(answer.refusal()));
-        }
-        self.learn_the_time(&answer);
-        let begins = matches!(&self.reader, Reader::Walk(walk) if walk.with(|walk| walk.pages() == 0));
-        if begins && self.ask()?.is_some_and(|(asked, _)| asked.query != request.query) {
-            return Ok(None);
         }
         let address = self.client.address(&request).map_err(|error| Failure::new(Class::Config, error))?;
         let now = self.clock.now();
@@ -228,21 +214,7 @@ impl PullSource {
             let broken = |broken: Broken| located(Failure::new(Class::Answer, broken.to_string()));
             page.reached = Some(feed.page(page.next_id, page.rows).map_err(broken)?);
         }
-        Ok(Some(page))
-    }
-
-    /// The server's clock, as far as it is known: in the hour that autumn repeats it decides how a lower bound is written.
-    fn server_now(&self) -> DateTime<Utc> {
-        self.clock.now() + self.ahead.unwrap_or_default()
-    }
-
-    /// Rather a little too late than too early: a date cuts off what is below a second, and was written some time after
-    /// the request was sent. It never goes back, whichever of several hosts answers.
-    fn learn_the_time(&mut self, answer: &Answer) {
-        let Some(date) = answer.date else { return };
-        let took = TimeDelta::from_std(answer.took).unwrap_or_default();
-        let ahead = date + TimeDelta::seconds(1) + took - self.clock.now();
-        self.ahead = self.ahead.max(Some(ahead));
+        Ok(page)
     }
 
     /// What a position is, in an operator's words.

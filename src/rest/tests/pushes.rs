@@ -234,7 +234,6 @@ async fn what_says_nothing_of_the_records_stops_the_run() {
         (503, "", Class::Transient, 3),
         (429, "", Class::Transient, 3),
         (405, "", Class::Config, 1),
-        (402, "plan limit", Class::Refused, 1),
         (200, "<html><title>Log in</title></html>", Class::Answer, 1),
         (200, "{\"success\":tr", Class::Answer, 1),
     ] {

@@ -223,6 +223,36 @@ async fn rejects_are_found_retried_and_dropped_under_either_job() {
     equal(&site).await;
 }
 
+/// The page for integrators says which keys to change where the platform is not as assumed: each of them works.
+#[tokio::test]
+async fn what_is_assumed_can_be_changed_as_the_page_says() {
+    let site = office(9).await;
+    let page = std::fs::read_to_string(crate::support::repository().join("docs/platforms/one.md")).unwrap();
+    let lines = page.split("[job.one-client-update.step.one-client-blockades]\n").nth(1).unwrap();
+    let lines = lines.split("```").next().unwrap();
+    let both = |keys: &str| [ADD, UPDATE].map(|job| keys.replace("JOB", job)).join("\n");
+    let credits = "put = \"/api/v1/account/integrations/auth-required/trade-credits/{clientId}\"";
+    let quiet = both("[job.JOB]\ncron = \"0 0 0 1 1 *\"\nread = { max-gone = \"100%\" }");
+    let blockades = both(&format!("[job.JOB.step.one-client-blockades]\n{lines}"));
+    let credits = both(&format!("[job.JOB.step.one-trade-credits]\n{credits}"));
+    site.one.switches.set("trade-credit-id=prefixed").unwrap();
+    site.one.switches.set("blockade-delete=type").unwrap();
+    for (shape, rows) in [("listElement", "listElement"), ("array", "")] {
+        let verify = format!("[job.{ADD}.step.client]\nverify = {{ rows = \"{rows}\" }}");
+        site.schedule(&[&*quiet, &*blockades, &*credits, &*verify].join("\n"));
+        site.one.switches.set(&format!("list-shape={shape}")).unwrap();
+        // The list alone says what is there: the second time the state is lost.
+        drop(std::fs::remove_dir_all(site.state()));
+        goes_well(&site, ADD).await;
+        goes_well(&site, UPDATE).await;
+        equal(&site).await;
+    }
+    site.sql("update cadenced_blockades set code = 'lifted'").await;
+    assert_eq!(goes_well(&site, UPDATE).await.removed, 1);
+    assert!(site.one.records().blockades.is_empty(), "lifted by its type");
+    keeps_the_contract(&site);
+}
+
 fn json_of(site: &Site, arguments: &[&str]) -> Value {
     crate::support::json(&site.printed(&[arguments, &["--format", "json"]].concat()))
 }

@@ -62,10 +62,10 @@ pub(super) const PARTS: &[Part] = &[
                            null as due_date, null as priority, null as notes
                     from cadenced_commerceup_orders;
                 create view cadenced_eryxon_parts as
-                    select 'SO-' || id || '/' || item.key as external_id, 'SO-' || id as job_external_id,
-                           'SO-' || id || '/' || item.key as part_number, 'Steel' as material,
+                    select 'SO-' || sold.id || '/' || item.key as external_id, 'SO-' || sold.id as job_external_id,
+                           'SO-' || sold.id || '/' || item.key as part_number, 'Steel' as material,
                            json_extract(item.value, '$.quantity') as quantity, null as notes
-                    from cadenced_commerceup_orders, json_each(items) as item;
+                    from cadenced_commerceup_orders as sold, json_each(sold.items) as item;
                 create view cadenced_eryxon_operations as
                     select part.external_id || '/' || cell.external_id as external_id,
                            part.external_id as part_external_id, cell.name as cell_name, cell.name as operation_name,

@@ -3,7 +3,7 @@
 
 mod watched;
 
-pub use watched::Progress;
+pub use crate::connectors::Progress;
 
 use crate::connectors::{Backfill, Connectors, Ends};
 use crate::job::{Job, Work};

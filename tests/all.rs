@@ -18,6 +18,7 @@ mod limits;
 mod maps;
 mod plan;
 mod planner;
+mod platforms;
 mod pull;
 mod push;
 mod records;

@@ -54,7 +54,7 @@ async fn check_lists_every_shipped_job_with_its_next_three_slots() {
     assert!(shipped.is_empty(), "{shipped:?} of\n{table}");
     let stocks = table.lines().find(|line| line.starts_with("one-stocks ")).unwrap();
     assert!(stocks.ends_with("schedules/one.toml"), "{stocks}");
-    let count = format!("{} jobs (", table.lines().count() - 1);
+    let count = format!("{} jobs", table.lines().count() - 1);
     assert!(stderr(&output).contains(&count), "{}", stderr(&output));
     assert!(!dir.path().join("state").exists(), "a check creates nothing");
 }
@@ -249,8 +249,10 @@ async fn the_demo_shows_every_platform_and_ends_with_ctrl_c() {
         "commerceup-stocks ",
         "/createCustomer ",
         "/createOrder ",
+        "eryxon-jobs ",
         "eryxon-operations ",
         "cortecloud-services ",
+        "cortecloud-links ",
     ];
     // Something always comes, so that it is the whole that is waited for.
     let all = async {
@@ -263,7 +265,8 @@ async fn the_demo_shows_every_platform_and_ends_with_ctrl_c() {
     soon("every platform", all).await;
     let health = json(&reqwest::get(&health).await.unwrap().text().await.unwrap());
     assert_eq!(health["status"], "ok", "{health}");
-    for job in ["one-stocks", "b2market-orders", "commerceup-stocks", "eryxon-cells", "cortecloud-services"] {
+    for job in ["one-stocks", "b2market-orders", "commerceup-stocks", "eryxon-operations", "cortecloud-links"]
+    {
         assert_eq!(health["jobs"][job]["status"], "ok", "{health}");
     }
     let asked = Instant::now();

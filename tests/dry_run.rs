@@ -110,6 +110,6 @@ async fn a_running_daemon_shows_it_itself() {
     assert_eq!(preview(&site, "one-stocks")["counts"]["new"], 40);
     assert_eq!(preview(&site, "b2market-orders")["requests"].as_array().unwrap().len(), 1);
     assert_eq!((state(&site), asked(&site)), (before, requests));
-    let refused = site.cadenced(&["once", "one-orders", "--dry-run"]);
+    let refused = site.cadenced(&["once", "unfinished", "--dry-run"]);
     assert_eq!(refused.status.code(), Some(1));
 }

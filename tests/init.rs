@@ -84,6 +84,9 @@ async fn what_it_writes_checks_and_runs_against_the_platforms() {
     }
     let check = world.run(&["--config", "shop/cadenced.toml", "check", "--connect"]);
     assert!(check.status.success(), "{}", stderr(&check));
+    // From inside, where the file is found without being named.
+    let inside = program(&world.path("")).args(["check", "--connect"]).output().unwrap();
+    assert!(inside.status.success(), "{}", stderr(&inside));
     world.one.add_order();
     world.b2market.seed(3);
     for job in ["one-orders", "b2market-orders"] {
@@ -124,7 +127,11 @@ fn what_is_missing_or_misspelt_is_told_and_secrets_stay_off_the_command_line() {
             64,
             "nothing is called `one.urll`; there are: one.url, one.tenant, one.api-auth",
         ),
-        (&["--platform", "two"][..], 64, "there is no platform `two`; there are: one, b2market"),
+        (
+            &["--platform", "two"][..],
+            64,
+            "there is no platform `two`; there are: one, b2market, eryxon, cortecloud, commerceup",
+        ),
         (&["--secret", "one.api-auth=nowhere"][..], 64, "nowhere: "),
     ] {
         let output = with(more);
@@ -169,6 +176,36 @@ fn an_erp_address_with_a_password_and_a_secret_that_was_not_given_have_files_of_
     assert_eq!(sql, interface(Dialect::Postgres)[0]);
     let check = world.run(&["--config", "shop/cadenced.toml", "check"]);
     assert!(check.status.success(), "{}", stderr(&check));
+}
+
+#[test]
+fn each_platform_can_be_chosen() {
+    let world = World::start();
+    let mut arguments = vec!["init", "shop", "--erp", "mysql://db/erp"];
+    for platform in ["one", "b2market", "eryxon", "cortecloud", "commerceup"] {
+        arguments.extend(["--platform", platform]);
+    }
+    for setting in [
+        "one.url=https://one.example.com",
+        "one.tenant=acme",
+        "b2market.url=https://b2market.example.com/api",
+        "b2market.username=erp",
+        "eryxon.url=https://eryxon.example.com/functions/v1",
+        "cortecloud.url=https://cortecloud.example.com",
+        "cortecloud.user=shop@example.com",
+        "commerceup.url=https://commerceup.example.com/v1/hash",
+        "commerceup.caller=shop",
+    ] {
+        arguments.extend(["--set", setting]);
+    }
+    let output = world.run(&arguments);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let check = world.run(&["--config", "shop/cadenced.toml", "check"]);
+    assert!(check.status.success(), "{}", stderr(&check));
+    let jobs = String::from_utf8(check.stdout).unwrap();
+    for job in ["one-stocks", "b2market-orders", "eryxon-cells", "cortecloud-services", "commerceup-stocks"] {
+        assert!(jobs.contains(job), "{jobs}");
+    }
 }
 
 /// The document describes the tables that are shipped, column by column, and each dialect has the same.

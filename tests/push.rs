@@ -2,6 +2,7 @@
 
 use crate::support::Site;
 use cadenced::run::{Counts, Outcome};
+use cadenced::sandbox::demo::Setup;
 use cadenced::sandbox::{Fault, erp, one};
 
 const JOB: &str = "one-stocks";
@@ -198,4 +199,38 @@ async fn an_answer_that_was_lost_is_asked_for_again() {
     let again = site.once(JOB).await;
     assert_eq!((again.outcome, again.counts.written), (Outcome::Ok, 40));
     all_equal(&site).await;
+}
+
+/// Stocks in all: a tenth of a large site's, in batches of a tenth. `CADENCED_STOCKS=100000` makes it the whole.
+fn stocks() -> u32 {
+    std::env::var("CADENCED_STOCKS").ok().and_then(|number| number.parse().ok()).unwrap_or(10_000)
+}
+
+#[tokio::test]
+async fn stocks_go_in_full_requests_then_exactly_what_changed_then_nothing() {
+    const WAREHOUSES: u32 = 5;
+    let (articles, lines) = (stocks() / WAREHOUSES, stocks() as usize / 10);
+    let erp = erp::Size { warehouses: WAREHOUSES, articles };
+    let schedule =
+        format!("[job.{JOB}]\ncron = \"0 0 0 1 1 *\"\npush = {{ batch = {{ records = {lines} }} }}\n");
+    let site = Site::new(Setup { erp, ..Setup::default() }, &schedule).await;
+    let first = site.once(JOB).await;
+    assert_eq!((first.outcome, first.counts.requests), (Outcome::Ok, 10));
+    let all = one::Counts { requests: 10, lines: 10 * lines, removals: 0, largest: lines };
+    assert_eq!(site.one.counts(), all, "ten full requests");
+    all_equal(&site).await;
+
+    let changed = u64::from(stocks() / 100);
+    sqlx::query("UPDATE stock_levels SET thousandths = thousandths + 1000 WHERE rowid % 100 = 7")
+        .execute(&site.erp)
+        .await
+        .unwrap();
+    let second = site.once(JOB).await;
+    assert_eq!((second.outcome, second.counts.written), (Outcome::Ok, changed));
+    assert_eq!(site.one.counts().lines, all.lines + changed as usize, "the changed lines and no other");
+    all_equal(&site).await;
+
+    let requests = site.one.wire.count();
+    assert_eq!(site.once(JOB).await.counts.unchanged, u64::from(stocks()));
+    assert_eq!(site.one.wire.count(), requests, "nothing changed: nothing is asked");
 }

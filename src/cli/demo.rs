@@ -101,8 +101,8 @@ async fn run() -> Result<Exit, Stop> {
     until_stopped.abort();
     start.abort();
     calls.abort();
-    life.abort();
     stirred.abort();
+    life.abort();
     let counts = one.counts();
     say(format!(
         "stopped. The simulated ONe got {} with {}; what is in the ERP: sqlite3 {} 'select count(*) from b2market_orders'",

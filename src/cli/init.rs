@@ -275,6 +275,9 @@ impl Files {
             let problem = format!("nothing was written: {} is there already", there.join(", "));
             return Err(Stop::new(Exit::Failed, problem));
         }
+        // By itself, so that only the directory of the secrets is closed to others.
+        fs::create_dir_all(&self.dir)
+            .map_err(|error| Stop::new(Exit::Failed, format!("{}: {error}", self.dir.display())))?;
         for (path, text, mode) in &self.all {
             write_new(path, text, *mode)
                 .map_err(|error| Stop::new(Exit::Failed, format!("{}: {error}", path.display())))?;

@@ -73,6 +73,7 @@ pub(super) const KITS: &[Kit] = &[
         "ONe",
         "url = <url>
 headers = { one-tenant = <tenant>, ApiAuth = <api-auth> }
+check = \"/api/v1/pricing/integrations/auth-required/main-catalog-id\"
 # Assumed: the platform names no limit.
 quota = [\"10/s\", \"300/min\"]
 in-flight = 2
@@ -87,6 +88,7 @@ in-flight = 2
         "b2market",
         "B2Market",
         "url = <url>
+check = \"/Order/getOrder/Status?pageSize=1\"
 # Assumed: the platform names no limit.
 quota = [\"5/s\"]
 in-flight = 1
@@ -110,7 +112,7 @@ timeouts = { total = \"2m\", read = \"2m\" }
 check = \"/api-cells?limit=1\"
 ",
         &[
-            setting("url", "the base of the sync API, such as https://mes.example.com/functions/v1"),
+            setting("url", "the base of all paths, such as https://HOST/functions/v1"),
             secret("authorization", "`Bearer ` and the key, ery_live_…"),
         ]
     ),
@@ -119,38 +121,39 @@ check = \"/api-cells?limit=1\"
         "Cortecloud",
         "url = <url>
 auth = { basic = { user = <user>, password = <password> } }
-headers = { x-dreamfactory-api-key = <api-key> }
-# Assumed: the platform names no limit.
+headers = { x-dreamfactory-api-key = <key> }
 quota = [\"2/s\"]
 in-flight = 1
 check = \"/services?limit=1&offset=0\"
 ",
         &[
-            setting("url", "https://apis.cortecloud.com.br"),
+            setting("url", "the host: https://apis.cortecloud.com.br"),
             setting("user", "the shop's user"),
             secret("password", "its password"),
-            secret("api-key", "the partner's key for the header x-dreamfactory-api-key"),
+            secret("key", "the partner's API key"),
         ]
     ),
     kit!(
         "commerceup",
         "Commerceup",
         "url = <url>
-headers = { x-api-key = <api-key> }
-# Assumed: the platform names no limit.
+headers = { x-api-key = <key> }
 quota = [\"5/s\"]
 in-flight = 1
 
-# The shop calls, too: docs/inbound.md says how it gets here.
+# Where Commerceup calls us; from outside it takes TLS, see docs/inbound.md.
+[inbound]
+listen = \"127.0.0.1:8641\"
+
 [inbound.caller.commerceup]
-user = <calls-user>
-password = <calls-password>
+user = <caller>
+password = <caller-password>
 ",
         &[
-            setting("url", "https://api.commerceup.io/v1/ and the project's hash"),
-            secret("api-key", "the key for the header x-api-key"),
-            setting("calls-user", "the user the shop calls us with"),
-            secret("calls-password", "the password the shop calls us with"),
+            setting("url", "the project's base, https://api.commerceup.io/v1/PROJECT-HASH"),
+            secret("key", "the key for the header x-api-key"),
+            setting("caller", "the user Commerceup calls us as"),
+            secret("caller-password", "the password it presents"),
         ]
     ),
 ];

@@ -101,7 +101,8 @@ fn absolute_sqlite(node: &Node, url: &str) -> String {
         return url.to_owned();
     }
     let (path, query) = rest.find('?').map_or((rest, ""), |at| rest.split_at(at));
-    let directory = absolute_path(&node.at, "").display().to_string();
+    // Not the empty path, which has no absolute form: the file may have been named without a directory.
+    let directory = absolute_path(&node.at, ".").display().to_string();
     let directory = utf8_percent_encode(directory.trim_end_matches('/'), PATH);
     format!("sqlite://{directory}/{path}{query}")
 }

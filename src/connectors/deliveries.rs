@@ -1,7 +1,7 @@
 //! What walks and feeds remember alike: per key the content last delivered, and what became of the records of the page
 //! at hand. All of a page goes to disk in one batch, after the ERP has committed the page.
 
-use super::echo::Echoes;
+use super::echo::{Echoes, stamp};
 use super::missing::Known;
 use super::seen::{SeenKeys, hash};
 use super::{ENTITY, state};
@@ -37,6 +37,8 @@ pub(super) struct Deliveries {
     echoes: Option<Echoes>,
     /// By key, what stands for the content last sent when a record of this page was looked at.
     sent: HashMap<String, u64>,
+    /// What the push whose echoes are dropped is to know of this page.
+    taken_over: Vec<(String, Digest)>,
 }
 
 impl Deliveries {
@@ -55,6 +57,7 @@ impl Deliveries {
             skip_when: pull.skip_when.clone(),
             echoes,
             sent: HashMap::new(),
+            taken_over: Vec::new(),
         }
     }
 
@@ -184,6 +187,12 @@ impl Deliveries {
             if refused.contains(record.key.as_str()) {
                 self.settlement.noted.push((record.key.clone(), self.entry(record, None)));
             } else {
+                let taken = self.echoes.as_ref().and_then(|echoes| echoes.in_place_of(record));
+                if let Some((_, digest)) = &taken {
+                    // As if the push had sent it just now: whatever differs from it comes later.
+                    self.sent.insert(record.key.clone(), stamp(*digest));
+                }
+                self.taken_over.extend(taken);
                 self.settlement.entries.push((record.key.clone(), self.entry(record, Some(record.digest))));
             }
         }
@@ -198,6 +207,10 @@ impl Deliveries {
         self.sent.clear();
         settlement.rejects.extend(rejected.iter().cloned());
         settlement.walk = walk;
+        let taken_over = std::mem::take(&mut self.taken_over);
+        if let Some(echoes) = self.echoes.as_ref().filter(|_| !taken_over.is_empty()) {
+            echoes.taken_over(self.token.run, taken_over).await?;
+        }
         settlement.urgency = if std::mem::take(&mut self.is_urgent) { Urgency::Now } else { Urgency::Soon };
         self.store.settle(self.job(), ENTITY, self.token.run, settlement).await.map_err(state)?;
         match self.witnesses.to_keep() {

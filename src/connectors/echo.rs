@@ -1,13 +1,17 @@
 //! The echo guard: a record that comes back from the platform as a push of ours last sent it is not written into the ERP it
 //! came from. Only what was sent *since* the pull last wrote the record (or last saw it come back) is an echo: an older
 //! content that somebody put back on the platform is news.
+//!
+//! What the pull writes into the ERP the platform has in place of what the push last sent. So the push is told: it neither
+//! sends it back, nor takes an ERP that returns to the older content for unchanged.
 
-use super::push::Standing;
+use super::push::{Standing, entry};
 use super::{ENTITY, state};
 use crate::job::map::plain_text;
 use crate::job::pull::Echo;
 use crate::rest::{KEY_SEPARATOR, fields_of};
-use crate::state::{Delivered, Store};
+use crate::run::RunId;
+use crate::state::{Delivered, Settlement, Store};
 use crate::transfer::{Digest, Failure, Record};
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -46,6 +50,31 @@ impl Echoes {
         Ok(heard.collect())
     }
 
+    /// By its key there, what the push would have sent, had it sent the record as it is on the platform.
+    pub(super) fn in_place_of(&self, record: &Record) -> Option<(String, Digest)> {
+        Some((self.key(record)?, self.content(record)?))
+    }
+
+    /// The platform has these contents now, and the ERP has been given them.
+    pub(super) async fn taken_over(&self, run: RunId, taken: Vec<(String, Digest)>) -> Result<(), Failure> {
+        let keys = taken.iter().map(|(key, _)| key.clone()).collect();
+        let known = self.store.recall(&self.push.job, ENTITY, keys).await.map_err(state)?;
+        // What was never sent, is refused or in doubt stays what it is.
+        let is_known = |known: &Option<Delivered>| {
+            known.as_ref().is_some_and(|known| {
+                known.digest.is_some() && !known.absent && Standing::of(known) == Standing::Accepted
+            })
+        };
+        let taken = taken.into_iter().zip(known).filter(|(_, known)| is_known(known));
+        let noted: Vec<_> =
+            taken.map(|((key, digest), _)| (key, entry(digest, Standing::Accepted))).collect();
+        if noted.is_empty() {
+            return Ok(());
+        }
+        let settlement = Settlement { noted, ..Settlement::default() };
+        self.store.settle(&self.push.job, ENTITY, run, settlement).await.map_err(state)
+    }
+
     fn key(&self, record: &Record) -> Option<String> {
         let parts = fields_of(&record.content, &self.push.key).into_iter();
         let text = |part: Option<Value>| part.filter(|part| !part.is_null()).map(|part| plain_text(&part));
@@ -79,7 +108,7 @@ fn put(record: &mut Map<String, Value>, path: &[String], value: Value) {
 }
 
 /// Eight bytes of a digest, never 0.
-fn stamp(digest: Digest) -> u64 {
+pub(super) fn stamp(digest: Digest) -> u64 {
     let mut first = [0; 8];
     first.copy_from_slice(&digest.0[..8]);
     u64::from_be_bytes(first).max(1)

@@ -23,7 +23,7 @@ pub use check::check;
 pub use preview::{Preview, PreviewCounts, PreviewedReject, PreviewedRequest, Tried};
 pub use receive::{Fault, MUST_CALL_AGAIN, Outcomes, RECEIVES, Refused, Taken};
 pub use retried::{Wanted, drop_rejects, retry_rejects};
-pub use steps::Chain;
+pub use steps::{Chain, Progress};
 
 use crate::clock::SharedClock;
 use crate::connection::{Connection, ConnectionKind};

@@ -27,6 +27,9 @@ use std::sync::Arc;
 /// Rows that go through all steps together.
 const SLICE: usize = 20;
 
+/// Is told of rows dealt with, and of how many there are, where that is known.
+pub type Progress = Arc<dyn Fn(u64, Option<u64>) + Send + Sync>;
+
 /// What steps have saved, for maps.
 pub(super) struct SavedLinks(pub(super) Store);
 
@@ -178,9 +181,6 @@ fn looks_up(shaping: &Shaping, keeper: &JobName, step: &str) -> bool {
         matches!(&lookup.source, Saved(link) if link.job == *keeper && link.step.as_deref() == Some(step))
     })
 }
-
-/// Is told of rows dealt with, and how many there are.
-type Progress = Arc<dyn Fn(u64, Option<u64>) + Send + Sync>;
 
 impl Chain {
     /// Takes all rows through all steps. `counts` is right at any moment, also after an error: what was read is counted in

@@ -88,6 +88,18 @@ impl Mapper {
         self.shaping.is_plain()
     }
 
+    /// Whether a record is made of its row alone: nothing outside is asked for it.
+    #[must_use]
+    pub(super) fn is_pure(&self) -> bool {
+        self.shaping.filter.is_none() && self.shaping.lookups.is_empty()
+    }
+
+    /// The record of a row, where it is made of it alone.
+    pub(super) fn map_alone(&self, row: &Map<String, Value>) -> Mapped {
+        self.shaping.wants_row(row).map_err(|error| error.to_string())?;
+        self.shaping.record_of(row, &self.answers).map_err(|error| error.to_string())
+    }
+
     /// The fields that every row has to have.
     #[must_use]
     pub fn needed_fields(&self) -> Vec<String> {

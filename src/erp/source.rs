@@ -23,7 +23,18 @@ pub struct SqlSource {
     database: Database,
     query: Query,
     mapper: Mapper,
+    /// What is spooled of the rows.
+    shape: Shape,
     spool: Option<Spool>,
+}
+
+/// What is spooled of the rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// The rows; their records are made when their turn has come.
+    Rows,
+    /// Their records, where these need nothing from outside: each is parsed once less.
+    Records,
 }
 
 /// A row of the query beside what becomes of it.
@@ -46,7 +57,8 @@ impl SqlSource {
     /// become the records' group.
     #[must_use]
     pub fn new(database: Database, read: &Read, mapper: Mapper, group_by: Vec<String>) -> Self {
-        Self { database, query: Query::new(read, group_by), mapper, spool: None }
+        let shape = if mapper.is_pure() { Shape::Records } else { Shape::Rows };
+        Self { database, query: Query::new(read, group_by), mapper, shape, spool: None }
     }
 
     /// Goes back to the first row: the same rows come again.
@@ -65,7 +77,7 @@ impl SqlSource {
     /// # Errors
     /// The failure a run would end with.
     pub async fn sample(&mut self, limit: usize) -> Result<Vec<Sample>, Failure> {
-        let mut spool = self.query.read(&self.database, &self.mapper, limit).await?;
+        let mut spool = self.query.read(&self.database, &self.mapper, Shape::Rows, limit).await?;
         let mut samples = Vec::new();
         while let Some(chunk) = spool.next().await? {
             for record in chunk.records {
@@ -89,10 +101,15 @@ impl Source for SqlSource {
         Box::pin(async move {
             let spool = match &mut self.spool {
                 Some(spool) => spool,
-                None => self.spool.insert(self.query.read(&self.database, &self.mapper, usize::MAX).await?),
+                None => {
+                    let read = self.query.read(&self.database, &self.mapper, self.shape, usize::MAX);
+                    self.spool.insert(read.await?)
+                }
             };
             let Some(mut chunk) = spool.next().await? else { return Ok(None) };
-            map(&mut self.mapper, &mut chunk).await?;
+            if self.shape == Shape::Rows {
+                map(&mut self.mapper, &mut chunk).await?;
+            }
             Ok(Some(chunk))
         })
     }
@@ -155,10 +172,16 @@ impl Query {
     }
 
     /// The first rows that are wanted.
-    async fn read(&self, database: &Database, mapper: &Mapper, rows: usize) -> Result<Spool, Failure> {
+    async fn read(
+        &self,
+        database: &Database,
+        mapper: &Mapper,
+        shape: Shape,
+        rows: usize,
+    ) -> Result<Spool, Failure> {
         let (mut session, _) = self.prepare(database, mapper).await?;
         let limit = session.statement_timeout();
-        let spool = Session::within(limit, self.read_rows(&mut session, mapper, rows)).await??;
+        let spool = Session::within(limit, self.read_rows(&mut session, mapper, shape, rows)).await??;
         session.close().await;
         Ok(spool)
     }
@@ -167,6 +190,7 @@ impl Query {
         &self,
         session: &mut Session,
         mapper: &Mapper,
+        shape: Shape,
         limit: usize,
     ) -> Result<Spool, Failure> {
         let failed = |error| failure(error, "the query could not be read");
@@ -182,7 +206,8 @@ impl Query {
                 continue;
             }
             wanted += 1;
-            let line = self.line(row, number).map_err(unwritable)?;
+            let mapper = Some(mapper).filter(|_| shape == Shape::Records);
+            let line = self.line(row, number, mapper).map_err(unwritable)?;
             spool.push(&line).await?;
         }
         spool.rewind().await?;
@@ -223,8 +248,9 @@ impl Query {
         }
     }
 
-    /// Row `number`, counted from 1, as a record or as a rejected one.
-    fn line(&self, row: Row, number: u64) -> serde_json::Result<Line> {
+    /// Row `number`, counted from 1, as a record or as a rejected one; `mapper` makes the records of rows, if that is to be
+    /// done now.
+    fn line(&self, row: Row, number: u64, mapper: Option<&Mapper>) -> serde_json::Result<Line> {
         let Row { columns: row, problem } = row;
         let key = values(&row, &self.key).map(|key| key.join("\u{1f}"));
         let name = key.as_ref().map_or_else(|_| format!("row {number}"), String::clone);
@@ -239,7 +265,14 @@ impl Query {
             Ok(group) => group,
             Err(column) => return reject(key, &row, format!("the group-by column `{column}` is null")),
         };
-        Ok(Line { key, group, content: to_raw_value(&row)?, reason: None })
+        let content = match mapper.filter(|mapper| !mapper.is_plain()) {
+            None => to_raw_value(&row)?,
+            Some(mapper) => match mapper.map_alone(&row) {
+                Ok(record) => to_raw_value(&record)?,
+                Err(reason) => return reject(key, &row, reason),
+            },
+        };
+        Ok(Line { key, group, content, reason: None })
     }
 }
 

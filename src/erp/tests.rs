@@ -295,8 +295,8 @@ async fn a_row_without_a_key_or_a_fitting_value_is_rejected_and_the_others_go_on
         found.rejected.iter().map(|r| format!("{}: {} {}", r.key, r.reason, r.content)).collect();
     insta::assert_snapshot!(rejected.join("\n"), @r#"
     row 2: the key column `sku` is null {"sku":null,"price":"2"}
-    e: column `price` holds a value that JSON has no form for {"sku":"e","price":null}
     c: field `price`: three is not a decimal number {"sku":"c","price":"three"}
+    e: column `price` holds a value that JSON has no form for {"sku":"e","price":null}
     "#);
 }
 

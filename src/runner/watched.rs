@@ -1,14 +1,12 @@
 //! Tells whoever watches a run how far it is: what has been dealt with, and of how much, as far as that is known.
 
+use crate::connectors::Progress;
 use crate::transfer::{
     Batch, Checkpoint, Chunk, Failure, Progress as Read, Record, Rejected, Settled, Source,
 };
 use futures_util::future::BoxFuture;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// Is told of rows dealt with, and of how many there are, where that is known.
-pub type Progress = Arc<dyn Fn(u64, Option<u64>) + Send + Sync>;
 
 /// What is known of a run's progress.
 #[derive(Clone)]

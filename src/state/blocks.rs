@@ -78,7 +78,8 @@ pub(super) fn entries(block: &[u8]) -> impl Iterator<Item = Result<Entry<'_>, Fa
 }
 
 /// What a block says of a key.
-pub(super) fn find<'b>(block: &'b [u8], key: &str) -> Result<Option<Entry<'b>>, Fault> {
+#[cfg(test)]
+fn find<'b>(block: &'b [u8], key: &str) -> Result<Option<Entry<'b>>, Fault> {
     entries(block).find(|entry| entry.as_ref().map_or(true, |entry| entry.key == key)).transpose()
 }
 

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 /// Keys are spread by the first bits of their hash; in a place, the next 48 tell them apart. Two of a million keys
-/// share all 60 with a chance of one in two million: the older then counts as never delivered.
-const PLACE_BITS: u32 = 12;
+/// share all 62 with a chance of one in nine million: the older then counts as never delivered.
+const PLACE_BITS: u32 = 14;
 
 /// Garbage is not worth the work below this many entries.
 const LITTLE: u64 = 1_000;
@@ -82,8 +82,9 @@ impl Index {
         for entry in entries(block) {
             let entry = entry?;
             cursors.push(entry.cursor()?);
-            self.forget(entry.key);
-            if !entry.is_forgotten() {
+            if entry.is_forgotten() {
+                self.forget(entry.key);
+            } else {
                 self.remember(entry.key, number);
             }
         }
@@ -97,17 +98,24 @@ impl Index {
     }
 
     fn remember(&mut self, key: &str, number: u32) {
+        if let Some(block) = self.blocks.get_mut(&number) {
+            block.live += 1;
+        }
         let (place, tag) = spread(key);
         let slots = &mut self.places[place];
+        if let Some(slot) = slots.iter_mut().find(|slot| slot.0 == tag) {
+            let before = u32::from_be_bytes(std::mem::replace(&mut slot.1, number.to_be_bytes()));
+            if let Some(block) = self.blocks.get_mut(&before) {
+                block.live = block.live.saturating_sub(1);
+            }
+            return;
+        }
         if slots.len() == slots.capacity() {
             // A sixteenth at a time: doubling would waste a third of what a million keys need.
             slots.reserve_exact(slots.len() / 16 + 4);
         }
         slots.push(Slot(tag, number.to_be_bytes()));
         self.keys += 1;
-        if let Some(block) = self.blocks.get_mut(&number) {
-            block.live += 1;
-        }
     }
 
     /// Nothing is known of the key any more.

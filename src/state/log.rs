@@ -12,7 +12,7 @@ use super::error::Fault;
 use super::index::Index;
 use super::{Inner, Weight, keys};
 use crate::words::JobName;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, TryLockError};
 
 /// Blocks taken out of the log in one step, at most, and bytes appended to it, about.
@@ -113,20 +113,29 @@ impl<'a> Log<'a> {
         &self,
         keys: impl IntoIterator<Item = &'k str>,
     ) -> Result<Vec<Option<Delivered>>, Fault> {
-        // Keys that came together are asked for together: most of a page lies in a block or two.
-        let mut blocks: HashMap<u32, Vec<u8>> = HashMap::new();
-        let mut known = Vec::new();
-        for key in keys {
-            let Some(number) = self.index.block_of(key) else {
-                known.push(None);
-                continue;
-            };
-            let block = match blocks.get(&number) {
-                Some(block) => block,
-                None => blocks.entry(number).or_insert(self.block(number)?),
-            };
-            let entry = blocks::find(block, key)?.filter(|entry| !entry.is_forgotten());
-            known.push(entry.map(|entry| entry.known()).transpose()?);
+        // Keys that came together are asked for together: most of a page lies in a block or two, which is gone through
+        // once for all of its keys.
+        let mut asked: BTreeMap<u32, Vec<(&str, usize)>> = BTreeMap::new();
+        let mut places = 0;
+        for (place, key) in keys.into_iter().enumerate() {
+            if let Some(number) = self.index.block_of(key) {
+                asked.entry(number).or_default().push((key, place));
+            }
+            places = place + 1;
+        }
+        let mut known = vec![None; places];
+        for (number, mut wanted) in asked {
+            wanted.sort_unstable();
+            let block = self.block(number)?;
+            for entry in blocks::entries(&block) {
+                let entry = entry?;
+                let first = wanted.partition_point(|(key, _)| *key < entry.key);
+                for (_, place) in wanted[first..].iter().take_while(|(key, _)| *key == entry.key) {
+                    if !entry.is_forgotten() {
+                        known[*place] = Some(entry.known()?);
+                    }
+                }
+            }
         }
         Ok(known)
     }

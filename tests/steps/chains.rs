@@ -199,6 +199,7 @@ async fn what_a_run_would_do_is_shown_step_by_step() {
     let text = site.printed(&["try", UPDATE, "--limit", "1"]);
     assert!(text.contains("  step    one-trade-credits\n"), "{text}");
     site.printed(&["check", "--connect"]);
+    site.schedule(&format!("[job.{ADD}]\nenabled = true\n"));
     let plan = site.printed(&["plan"]);
     assert!(plan.contains(ADD) && !plan.contains("one-client-add?"), "{plan}");
     assert_eq!(site.one.wire.count(), sent, "all of this asks nothing");

@@ -69,7 +69,10 @@ impl Site {
     /// Turns off all shipped jobs but those whose two ends every test's site has: the others would come due in the middle
     /// of a test, and be counted.
     fn quieten(&self) {
-        let mut quiet = String::new();
+        // One job waits for its ends, and one reads what the platform refuses: stock below zero.
+        let mut quiet = "[job.unfinished]\ncron = \"0 0 0 1 1 *\"\n\
+                         [job.one-stocks.read]\nsql = \"select sku, warehouse, quantity from cadenced_stocks\"\n"
+            .to_owned();
         for (_, shipped) in SHIPPED {
             let jobs = shipped.parse::<toml::Table>().unwrap();
             for name in jobs["job"].as_table().unwrap().keys().filter(|name| !LIVE.contains(&name.as_str())) {

@@ -78,6 +78,26 @@ async fn what_somebody_puts_back_on_the_platform_is_no_echo() {
 }
 
 #[tokio::test]
+async fn what_was_pulled_is_not_sent_back_and_an_erp_that_returns_to_the_older_content_is_sent() {
+    let (scene, platform) = scene(BOTH_WAYS).await;
+    pulls(&scene).await;
+    erp_says(&scene, "ours").await;
+    *platform.lock().unwrap() = "ours";
+    pulls(&scene).await;
+    let send = JobName::new("send").unwrap();
+    for _ in 0..2 {
+        *platform.lock().unwrap() = "theirs";
+        assert_eq!(pulls(&scene).await, (1, 0));
+        let sent = scene.run_job(&send).await;
+        assert_eq!((sent.counts.written, sent.counts.unchanged), (0, 1), "the platform has it");
+        // Back to what was sent last, which the platform has no more.
+        erp_says(&scene, "ours").await;
+        *platform.lock().unwrap() = "ours";
+        assert_eq!(pulls(&scene).await, (0, 1));
+    }
+}
+
+#[tokio::test]
 async fn a_push_whose_echo_can_not_be_recognised_is_refused() {
     for (from, to, words) in [
         ("echo-of = \"send\"", "echo-of = \"sent\"", "`sent` is no job, or one with a mistake"),

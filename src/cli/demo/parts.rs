@@ -72,7 +72,7 @@ pub(super) const PARTS: &[Part] = &[
                            cell.sequence, 10 * part.quantity as estimated_time_minutes, null as notes
                     from cadenced_eryxon_parts as part, cadenced_eryxon_cells as cell;",
         connection: "in-flight = 1",
-        pace: "[job.eryxon-cells]\ncron = \"8/20 * * * * *\"\n",
+        pace: "[job.eryxon-cells]\ncron = \"8/10 * * * * *\"\n",
         jobs: &["eryxon-cells"],
         shows: "gets cells, and of the shop's orders jobs, parts and operations (shipped: every hour)",
     },
@@ -83,7 +83,7 @@ pub(super) const PARTS: &[Part] = &[
                     select id as service_id, 'ERP-' || id as order_code from cadenced_cortecloud_services
                     where internal_code in ('', 'ERP-' || id);",
         connection: "quota = [\"10/s\"]\nin-flight = 1",
-        pace: "[job.cortecloud-services]\ncron = \"4/20 * * * * *\"\n[job.cortecloud-links]\ncron = \"14/20 * * * * *\"\n",
+        pace: "[job.cortecloud-services]\ncron = \"4/10 * * * * *\"\n[job.cortecloud-links]\ncron = \"9/10 * * * * *\"\n",
         jobs: &["cortecloud-services"],
         shows: "gives services, gets the codes of their orders (shipped: every 5 minutes)",
     },

@@ -230,8 +230,20 @@ impl Shaping {
     /// # Errors
     /// Which field can't be made, and why.
     pub fn record(&self, row: Map<String, Value>, answers: &Answers) -> Result<Map<String, Value>, MapError> {
-        let Some(map) = &self.map else { return Ok(row) };
-        map.make(Scope { row: &row, place: 0, answers, lookups: &self.lookups })
+        if self.map.is_none() { Ok(row) } else { self.record_of(&row, answers) }
+    }
+
+    /// The same of a row that is still needed.
+    ///
+    /// # Errors
+    /// Which field can't be made, and why.
+    pub fn record_of(
+        &self,
+        row: &Map<String, Value>,
+        answers: &Answers,
+    ) -> Result<Map<String, Value>, MapError> {
+        let Some(map) = &self.map else { return Ok(row.clone()) };
+        map.make(Scope { row, place: 0, answers, lookups: &self.lookups })
     }
 
     /// What has to be looked up before the record of a row can be made, as far as `answers` lets it be seen.

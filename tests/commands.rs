@@ -243,14 +243,26 @@ async fn the_demo_shows_every_platform_and_ends_with_ctrl_c() {
         }
     };
     // What is shown of each platform; in which order is chance.
-    let mut awaited =
-        vec!["one-stocks ", "b2market-orders ", "commerceup-stocks ", "/createCustomer ", "/createOrder "];
-    awaited.extend(["eryxon-jobs ", "eryxon-operations ", "cortecloud-services ", "cortecloud-links "]);
-    while !awaited.is_empty() {
-        let line = next().await;
-        let shown = line.contains(" ok ") || line.contains(": 200 ");
-        awaited.retain(|awaited| !(shown && line.contains(awaited)));
-    }
+    let mut awaited = vec![
+        "one-stocks ",
+        "b2market-orders ",
+        "commerceup-stocks ",
+        "/createCustomer ",
+        "/createOrder ",
+        "eryxon-jobs ",
+        "eryxon-operations ",
+        "cortecloud-services ",
+        "cortecloud-links ",
+    ];
+    // Something always comes, so that it is the whole that is waited for.
+    let all = async {
+        while !awaited.is_empty() {
+            let line = next().await;
+            let shown = line.contains(" ok ") || line.contains(": 200 ");
+            awaited.retain(|awaited| !(shown && line.contains(awaited)));
+        }
+    };
+    soon("every platform", all).await;
     let health = json(&reqwest::get(&health).await.unwrap().text().await.unwrap());
     assert_eq!(health["status"], "ok", "{health}");
     for job in ["one-stocks", "b2market-orders", "commerceup-stocks", "eryxon-operations", "cortecloud-links"]

@@ -62,17 +62,17 @@ pub(super) const PARTS: &[Part] = &[
                            null as due_date, null as priority, null as notes
                     from cadenced_commerceup_orders;
                 create view cadenced_eryxon_parts as
-                    select 'SO-' || id || '/' || item.key as external_id, 'SO-' || id as job_external_id,
-                           'SO-' || id || '/' || item.key as part_number, 'Steel' as material,
+                    select 'SO-' || sold.id || '/' || item.key as external_id, 'SO-' || sold.id as job_external_id,
+                           'SO-' || sold.id || '/' || item.key as part_number, 'Steel' as material,
                            json_extract(item.value, '$.quantity') as quantity, null as notes
-                    from cadenced_commerceup_orders, json_each(items) as item;
+                    from cadenced_commerceup_orders as sold, json_each(sold.items) as item;
                 create view cadenced_eryxon_operations as
                     select part.external_id || '/' || cell.external_id as external_id,
                            part.external_id as part_external_id, cell.name as cell_name, cell.name as operation_name,
                            cell.sequence, 10 * part.quantity as estimated_time_minutes, null as notes
                     from cadenced_eryxon_parts as part, cadenced_eryxon_cells as cell;",
         connection: "in-flight = 1",
-        pace: "[job.eryxon-cells]\ncron = \"8/20 * * * * *\"\n",
+        pace: "[job.eryxon-cells]\ncron = \"8/10 * * * * *\"\n",
         jobs: &["eryxon-cells"],
         shows: "gets cells, and of the shop's orders jobs, parts and operations (shipped: every hour)",
     },
@@ -83,7 +83,7 @@ pub(super) const PARTS: &[Part] = &[
                     select id as service_id, 'ERP-' || id as order_code from cadenced_cortecloud_services
                     where internal_code in ('', 'ERP-' || id);",
         connection: "quota = [\"10/s\"]\nin-flight = 1",
-        pace: "[job.cortecloud-services]\ncron = \"4/20 * * * * *\"\n[job.cortecloud-links]\ncron = \"14/20 * * * * *\"\n",
+        pace: "[job.cortecloud-services]\ncron = \"4/10 * * * * *\"\n[job.cortecloud-links]\ncron = \"9/10 * * * * *\"\n",
         jobs: &["cortecloud-services"],
         shows: "gives services, gets the codes of their orders (shipped: every 5 minutes)",
     },

@@ -390,8 +390,10 @@ async fn check_says_where_jobs_are_called_and_what_the_databases_lack() {
 async fn orders_on(dialect: Dialect) {
     let erp = Erp::new(dialect).await;
     let name = if dialect == Dialect::Postgres { "postgresql" } else { "mariadb" };
-    let sql = repository().join(format!("packaging/erp/{name}/commerceup.sql"));
-    erp.run(&std::fs::read_to_string(sql).unwrap()).await;
+    for platform in ["commerceup", "one", "b2market"] {
+        let sql = repository().join(format!("packaging/erp/{name}/{platform}.sql"));
+        erp.run(&std::fs::read_to_string(sql).unwrap()).await;
+    }
     let connection = format!("[connection.erp]\nsql = \"{}\"\n", erp.url);
     let (site, _shop) = Site::with_shop("answer-time = \"60s\"", &connection).await;
     let daemon = site.service();

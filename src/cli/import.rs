@@ -25,6 +25,8 @@ use std::time::Duration;
 
 /// A job that goes on in the daemon is asked about again after this.
 const LATER: Duration = Duration::from_secs(1);
+/// A job that only waits for its turn is asked for so often again.
+const PATIENCE: u32 = 5;
 
 /// Who imports.
 enum Importer {
@@ -144,6 +146,7 @@ impl Importer {
     /// A run in the daemon ends with its time-out; as long as each brings something, the next one goes on.
     async fn of_daemon(&self, daemon: &ControlClient, job: &JobName) -> Result<Ended, Stop> {
         let mut sum = Counts::default();
+        let mut idle = 0;
         loop {
             let run = match daemon.trigger(job.as_str(), Again::No, Wait::Yes).await {
                 Ok(Triggered { run, .. }) => {
@@ -151,11 +154,15 @@ impl Importer {
                 }
                 // Its own slot's run goes on, or its lock is another's: that may be all there is to do.
                 Err(ClientError::Refused(Refusal::Busy { message })) => {
-                    if self.is_done(job).await? {
+                    // Looked at once: between two looks the run may have ended.
+                    let jobs = daemon.status().await?;
+                    let status = jobs.iter().find(|status| status.job == *job);
+                    let runs = status.is_some_and(|status| status.running.is_some());
+                    if !runs && status.is_some_and(|status| status.health.last_success.is_some()) {
                         return Ok(Ended { outcome: Outcome::Ok, counts: sum, message: None });
                     }
-                    let jobs = daemon.status().await?;
-                    if !jobs.iter().any(|status| status.job == *job && status.running.is_some()) {
+                    idle = if runs { 0 } else { idle + 1 };
+                    if idle > PATIENCE {
                         return Ok(Ended { outcome: Outcome::Failed, counts: sum, message: Some(message) });
                     }
                     tokio::time::sleep(LATER).await;

@@ -71,7 +71,7 @@ async fn init_writes_connections_that_work() {
     let mut arguments =
         vec!["init", "site", "--platform", "eryxon", "--platform", "cortecloud", "--erp", "sqlite://erp.db"];
     settings.iter().for_each(|setting| arguments.extend(["--set", setting]));
-    for secret in ["eryxon.key=key", "cortecloud.password=password", "cortecloud.key=partner"] {
+    for secret in ["eryxon.authorization=key", "cortecloud.password=password", "cortecloud.key=partner"] {
         arguments.extend(["--secret", secret]);
     }
     let written = program(dir.path()).args(&arguments).output().unwrap();

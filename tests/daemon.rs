@@ -338,6 +338,7 @@ async fn watermarks_can_be_moved_with_and_without_a_daemon() {
 #[tokio::test]
 async fn rejects_can_be_looked_at_and_dropped_with_and_without_a_daemon() {
     let site = Site::quiet().await;
+    site.stocks_as_they_are();
     for sku in ["A-00003", "A-00004", "A-00005"] {
         erp::set_stock(&site.erp, "W1", sku, -5000).await.unwrap();
     }
@@ -398,6 +399,7 @@ async fn a_single_run_needs_no_daemon_and_its_exit_code_tells_its_outcome() {
     let site = Site::quiet().await;
     let ok = site.printed(&["once", "one-stocks"]);
     assert_eq!(ok, "one-stocks: ok: 40 read, 40 written, 0 unchanged, 0 rejected, 0 removed, 2 requests\n");
+    site.stocks_as_they_are();
     erp::set_stock(&site.erp, "W1", "A-00001", -1).await.unwrap();
     assert_eq!(site.cadenced(&["once", "one-stocks"]).status.code(), Some(2));
     erp::set_stock(&site.erp, "W1", "A-00001", 1).await.unwrap();

@@ -54,6 +54,9 @@ async fn a_value_that_went_and_came_back_between_two_runs_is_not_sent() {
 #[tokio::test]
 async fn one_bad_line_is_one_reject_and_is_sent_again_when_it_changes() {
     let site = Site::quiet().await;
+    // The shipped query gives 0 for what is below it.
+    let sql = "select sku, warehouse, quantity from cadenced_stocks";
+    site.schedule(&format!("[job.{JOB}]\ncron = \"0 0 0 1 1 *\"\nread = {{ sql = \"{sql}\" }}\n"));
     erp::set_stock(&site.erp, "W1", "A-00003", -5000).await.unwrap();
     let first = site.once(JOB).await;
     assert_eq!((first.outcome, first.counts.written, first.counts.rejected), (Outcome::Partial, 39, 1));

@@ -233,8 +233,8 @@ pub(super) fn body(
 
 pub(super) fn send(table: &Table<'_>, node: &Node) -> Result<Send, Wrong> {
     if !matches!(node.value, Value::Table(_)) {
-        return units::one_of(node, &[("changed", false), ("all", true)])
-            .map(|all| if all { Send::All } else { Send::Changed });
+        let words = [("changed", &Send::Changed), ("all", &Send::All), ("once", &Send::Once)];
+        return units::one_of(node, &words).cloned();
     }
     let Some(table) = table.below("send", node) else { return Ok(Send::Changed) };
     let column = table.require("since", |node| {

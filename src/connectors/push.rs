@@ -306,6 +306,9 @@ impl PushCheckpoint {
                 (false, _) => Next::Park,
             });
         }
+        if self.send == Send::Once && standing == Standing::Accepted && known.digest.is_some() {
+            return Ok(Next::Nothing);
+        }
         if known.digest != Some(record.digest) || self.send == Send::All {
             return Ok(Next::Send);
         }

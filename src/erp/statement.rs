@@ -27,7 +27,7 @@ pub(super) struct Statement {
     key: Vec<String>,
     /// Whether it may return, or take, an id.
     pub(super) keeps_links: bool,
-    /// Whether it returns one, as the database says before it is run.
+    /// Whether it returns one, as the database, or its text, says before it is run.
     pub(super) returns: bool,
 }
 
@@ -74,9 +74,13 @@ impl Statement {
             let kind = types.get(at).map_or(Kind::Plain, |name| kind(dialect, name, None));
             Parameter { field: (*field).to_owned(), kind }
         });
-        // MySQL knows what a procedure returns only once it has run.
-        let calls = text.trim_start().get(..4).is_some_and(|word| word.eq_ignore_ascii_case("call"));
-        let keeps_links = !returns.is_empty() || calls || pieces.fields.contains(&ID);
+        // MySQL knows what a procedure returns only once it has run, and MariaDB the same of `returning`.
+        let mut words =
+            text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|word| !word.is_empty());
+        let calls = words.next().is_some_and(|word| word.eq_ignore_ascii_case("call"));
+        let returns = !returns.is_empty()
+            || dialect == Dialect::Mysql && words.any(|word| word.eq_ignore_ascii_case("returning"));
+        let keeps_links = returns || calls || pieces.fields.contains(&ID);
         if keeps_links && key.is_empty() {
             return Err(Failure::new(Class::Config, "a statement that returns an id needs a `key`"));
         }
@@ -86,7 +90,7 @@ impl Statement {
             parameters: parameters.collect(),
             key: key.to_vec(),
             keeps_links,
-            returns: !returns.is_empty(),
+            returns,
         })
     }
 

@@ -105,6 +105,8 @@ pub enum Send {
     Changed,
     /// All, every time.
     All,
+    /// Those that the platform has never accepted: what changes afterwards is not sent.
+    Once,
     /// Of those that are read: rows whose column has reached what the last whole run saw of it.
     Since(String),
 }

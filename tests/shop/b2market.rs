@@ -116,6 +116,9 @@ async fn a_new_order_arrives_field_by_field_and_comes_back_once() {
             {"id":"SO/5501-1-1","productId":"1001","quantity":4,"price":14.50,"retailPrice":29.90},
             {"id":"SO/5501-1-2","productId":"1002","quantity":2,"price":3}]}]}"#;
     assert_eq!(created.values().collect::<Vec<_>>(), [&json(expected)]);
+    // A change before it came back is no second order either.
+    site.sql("update cadenced_b2market_new_orders set observation = 'w'").await;
+    assert_eq!(site.goes_through(CREATE).await.requests, 0);
     // It comes back with the platform's id, and what changes in the ERP afterwards creates no second one.
     site.goes_through("b2market-orders").await;
     assert_eq!(site.differences().await, [] as [&str; 0]);

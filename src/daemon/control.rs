@@ -26,11 +26,11 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use chrono_tz::Tz;
 use futures_util::future::BoxFuture;
 use metrics::gauge;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -54,6 +54,8 @@ pub(super) struct DaemonControl {
     started: Instant,
     stage: AtomicU8,
     backfills: Backfills,
+    /// Whose gauges were set last.
+    measured: Mutex<(BTreeSet<JobName>, BTreeSet<ConnectionName>)>,
     /// For what goes on after its request was answered.
     me: Weak<Self>,
 }
@@ -69,7 +71,8 @@ impl DaemonControl {
         let backfills = Backfills::new(store.clone());
         Arc::new_cyclic(|me| {
             let me = me.clone();
-            Self { store, scheduler, reloader, clock, started, stage, backfills, me }
+            let measured = Mutex::default();
+            Self { store, scheduler, reloader, clock, started, stage, backfills, measured, me }
         })
     }
 
@@ -152,9 +155,14 @@ impl DaemonControl {
                 let why = "nobody can call: there is no `[inbound]` in the daemon's file";
                 (health.status, health.why) = (Condition::Off, Some(why.to_owned()));
             }
-            measure(name, &health, &extra, marks.get(name));
+            measure(name, &health, &extra, marks.get(name), success_due(job, &health));
             jobs.push((job.clone(), health, extra));
         }
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        for gone in measured.0.iter().filter(|name| !set.jobs.contains_key(*name)) {
+            measure_no_more(gone);
+        }
+        measured.0 = set.jobs.keys().cloned().collect();
         Ok(jobs)
     }
 
@@ -185,7 +193,14 @@ impl DaemonControl {
             measure_connection(name, &health);
             (name.clone(), health)
         };
-        connectors.clients().map(health).collect()
+        let all: BTreeMap<_, _> = connectors.clients().map(health).collect();
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        for gone in measured.1.iter().filter(|name| !all.contains_key(*name)) {
+            gauge!(telemetry::WAITS_UNTIL, "connection" => gone.to_string()).set(0.0);
+            gauge!(telemetry::BREAKER_OPEN, "connection" => gone.to_string()).set(0.0);
+        }
+        measured.1 = all.keys().cloned().collect();
+        all
     }
 
     async fn trigger_now(&self, name: JobName, again: Again, wait: Wait) -> Answer<Triggered> {
@@ -370,27 +385,56 @@ fn measure_connection(name: &ConnectionName, health: &ConnectionHealth) {
     gauge!(telemetry::BREAKER_OPEN, "connection" => name).set(open);
 }
 
-/// Keeps the gauges of a job up to date.
+/// The job's first slot since it last went through. Once it is past, the job is behind, however often it is due.
+fn success_due(job: &Job, health: &JobHealth) -> Option<DateTime<Utc>> {
+    let since = health.last_success.filter(|_| job.is_live())?;
+    job.trigger.timetable()?.slots(since, DateTime::<Utc>::MAX_UTC).next()
+}
+
+/// Keeps the gauges of a job up to date. An instant that there is not is set to NaN, since a gauge that was set once can't be
+/// taken away, and an alert on what it said then would never end.
 #[expect(
     clippy::cast_precision_loss,
     reason = "seconds and counts fit a float far beyond what they will ever be"
 )]
-fn measure(job: &JobName, health: &JobHealth, extra: &Extra, mark: Option<&Watermark>) {
+fn measure(
+    job: &JobName,
+    health: &JobHealth,
+    extra: &Extra,
+    mark: Option<&Watermark>,
+    due: Option<DateTime<Utc>>,
+) {
     let job = job.to_string();
     let set = |name: &'static str, value: f64| gauge!(name, "job" => job.clone()).set(value);
-    if let Some(at) = health.last_success {
-        set(telemetry::JOB_LAST_SUCCESS, at.timestamp() as f64);
-    }
-    if let Some(at) = health.next_slot {
-        set(telemetry::JOB_NEXT_SLOT, at.timestamp() as f64);
-    }
-    if let Some(millis) = mark.and_then(|mark| mark.value.as_i64()) {
-        set(telemetry::WATERMARK, millis as f64 / 1000.0);
-    }
-    set(telemetry::JOB_CONSECUTIVE_FAILURES, f64::from(health.consecutive_failures));
+    let instant =
+        |name, at: Option<DateTime<Utc>>| set(name, at.map_or(f64::NAN, |at| at.timestamp() as f64));
+    instant(telemetry::JOB_LAST_SUCCESS, health.last_success);
+    instant(telemetry::JOB_SUCCESS_DUE, due);
+    instant(telemetry::JOB_NEXT_SLOT, health.next_slot);
+    let millis = mark.and_then(|mark| mark.value.as_i64());
+    set(telemetry::WATERMARK, millis.map_or(f64::NAN, |millis| millis as f64 / 1000.0));
+    // What was turned off is nothing to be woken up for.
+    let failures = if health.status == Condition::Off { 0 } else { health.consecutive_failures };
+    set(telemetry::JOB_CONSECUTIVE_FAILURES, f64::from(failures));
     set(telemetry::JOB_RUNNING, f64::from(u8::from(extra.running)));
     set(telemetry::JOB_PAUSED, f64::from(u8::from(extra.paused.is_some())));
     set(telemetry::REJECTS, health.rejects as f64);
+}
+
+/// Nothing is known any more of a job that serves no longer.
+fn measure_no_more(job: &JobName) {
+    let health = JobHealth {
+        status: Condition::Off,
+        last_run: None,
+        last_success: None,
+        next_slot: None,
+        watermark: None,
+        consecutive_failures: 0,
+        rejects: 0,
+        why: None,
+    };
+    let extra = Extra { last_outcome: None, running: false, paused: None, run: None };
+    measure(job, &health, &extra, None, None);
 }
 
 /// The part of a stretch that lies in `[from, until)`.

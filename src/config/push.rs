@@ -10,7 +10,7 @@ use super::units::{self, Wrong};
 use crate::job::map::plain_text;
 use crate::job::push::{Lists, Matched, Method, ReadBack, ResultCounts, Taken, Words};
 use crate::job::{Parent, Push, PushGone, Results, Saved, Send, Shaping, Verify};
-use crate::words::{FieldPath, JobName, Template};
+use crate::words::{FieldPath, Template};
 
 /// A body of this size is built in memory without harm.
 const BATCH_BYTES: u64 = 4 << 20;
@@ -24,13 +24,12 @@ const READ_BACK: [(&str, ReadBack); 3] =
 /// Whether a column is in the key of the read; the problem otherwise.
 pub(super) type InKey<'k> = &'k dyn Fn(&str, String) -> Result<(), Wrong>;
 
-/// How a platform is told. `key` are the columns of the read's key, if those are known; `names` are those of all jobs.
+/// How a platform is told. `key` are the columns of the read's key, if those are known.
 pub(super) fn read(
     table: &Table<'_>,
     connections: &Connections<'_>,
     key: Option<&[String]>,
     shaping: Shaping,
-    names: &[&str],
 ) -> Option<Push> {
     let to = table.require("to", |node| connections.named(node, Kind::Rest));
     let in_key = |column: &str, problem: String| match key {
@@ -68,7 +67,7 @@ pub(super) fn read(
     let results = results.unwrap_or_default().into_iter().collect::<Option<Vec<_>>>();
     let verify = table.table("verify").map(|table| verify(&table));
     let save = table.entries("save", saved);
-    let parent = table.table("parent").map(|table| parent(&table, names, connections));
+    let parent = table.table("parent").map(|table| parent(&table, connections));
     let words = words(table);
     let unless_taken = table.table("unless-taken").map(|table| taken(&table));
     if unless_taken.is_some() && !places.record {
@@ -379,16 +378,8 @@ pub(super) fn verify(table: &Table<'_>) -> Option<Verify> {
     })
 }
 
-pub(super) fn parent(table: &Table<'_>, names: &[&str], connections: &Connections<'_>) -> Option<Parent> {
-    let job = table.require("job", |node| {
-        let text = units::text(node)?;
-        let name = JobName::new(text).map_err(units::refused)?;
-        if !names.contains(&text) && !connections.incomplete {
-            let help = did_you_mean(text, names.iter().copied());
-            return Err(Wrong::new(format!("there is no job `{text}`")).help(help));
-        }
-        Ok(name)
-    });
+pub(super) fn parent(table: &Table<'_>, connections: &Connections<'_>) -> Option<Parent> {
+    let job = table.require("job", |node| connections.job(node));
     let key = table.some("key", units::field_path);
     table.finish();
     Some(Parent { job: job?, key: key? })

@@ -317,18 +317,10 @@ impl RestSink {
         let mut read_back = self.push.verify.as_ref().map_or(ReadBack::Off, |verify| verify.read_back);
         let exchange = Exchange { request: request.shown(), answer: answer.kept() };
         let (mut verdict, mut links) = (Verdict::Accepted, Vec::new());
-        let refusal = |answer: &Answer| {
-            let words = answer.words();
-            let nothing = "the answer says nothing more".to_owned();
-            Verdict::Refused(if words.is_empty() { nothing } else { words })
-        };
+        let refusal = |answer: &Answer| Verdict::Refused(answer.words_or_none());
         match status {
             200..=299 => {
-                // A large answer lies in a file.
-                let read = move || verdict::document(&mut answer).map(|document| (answer, document));
-                let read = tokio::task::spawn_blocking(read).await;
-                let (read, document) =
-                    read.map_err(|error| Failure::new(Class::Answer, error.to_string()))??;
+                let (read, document) = verdict::document_of(answer).await?;
                 answer = read;
                 let document = document.as_ref();
                 verdict = if self.push.results.is_empty() || records.is_empty() {

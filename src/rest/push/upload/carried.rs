@@ -7,13 +7,13 @@ use crate::job;
 use crate::job::map::plain_text;
 use crate::job::push::Verify;
 use crate::job::upload::{Call, Multipart, Transfer, UPLOAD_ID};
+use crate::rest::Client;
 use crate::rest::lookup::{Sight, look};
 use crate::rest::payload::{Destination, Payload};
 use crate::rest::push::{RestSink, method};
 use crate::rest::request::{Request, expand_path};
 use crate::rest::rows::fields_of;
 use crate::rest::verdict::{self, Verdict};
-use crate::rest::{Answer, Client};
 use crate::transfer::files::{Content, RecordFile, hex};
 use crate::transfer::{Class, Exchange, Failure, Record};
 use crate::words::{FieldPath, Template};
@@ -248,7 +248,7 @@ impl Carried<'_> {
         let (shown, status, kept) = (request.shown(), answer.status, answer.kept());
         let (answer, words) = match status {
             200..=299 => {
-                let (answer, document) = document_of(answer).await?;
+                let (answer, document) = verdict::document_of(answer).await?;
                 match verdict::of(document.as_ref(), &[self.record]) {
                     Verdict::Accepted => return Ok(Said::Fine(document)),
                     Verdict::Refused(words) | Verdict::Unclear(words) => (answer, words),
@@ -259,8 +259,8 @@ impl Carried<'_> {
             }
             405 | 406 | 414 | 415 => return Err(answer.failure(Class::Config)),
             _ => {
-                let words = answer.words();
-                (answer, if words.is_empty() { "the answer says nothing more".to_owned() } else { words })
+                let words = answer.words_or_none();
+                (answer, words)
             }
         };
         let words = (answer.into_naming())(&words);
@@ -318,14 +318,6 @@ impl Carried<'_> {
             Err(why) => warn!(key = self.record.key, "an upload was not removed: {why}"),
         }
     }
-}
-
-/// A 2xx answer and its JSON.
-async fn document_of(mut answer: Answer) -> Result<(Answer, Option<Value>), Failure> {
-    // A large answer lies in a file.
-    let read = move || verdict::document(&mut answer).map(|document| (answer, document));
-    let read = tokio::task::spawn_blocking(read).await;
-    read.map_err(|error| Failure::new(Class::Answer, error.to_string()))?
 }
 
 /// The request that a call is for this record; an error where it lacks a field.

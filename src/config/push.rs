@@ -60,11 +60,7 @@ pub(super) fn read(
     let send = table.get("send", |node| send(table, node)).unwrap_or_default();
     let on_gone = on_gone(table, connections, &in_key, &places);
     let idempotent = table.get("idempotent", units::flag);
-    let results = table.list("results", |node| match table.below("results", node) {
-        Some(table) => Ok(results(&table)),
-        None => Ok(None),
-    });
-    let results = results.unwrap_or_default().into_iter().collect::<Option<Vec<_>>>();
+    let results = results(table);
     let verify = table.table("verify").map(|table| verify(&table));
     let save = table.entries("save", saved);
     let parent = table.table("parent").map(|table| parent(&table, connections));
@@ -297,8 +293,13 @@ fn on_gone(
     }
 }
 
-/// Where an answer says what became of each record.
-pub(super) fn results(table: &Table<'_>) -> Option<Results> {
+/// Where answers say what became of each record, in each of the forms they come in.
+pub(super) fn results(table: &Table<'_>) -> Option<Vec<Results>> {
+    let forms = table.list("results", |node| Ok(table.below("results", node).and_then(|table| form(&table))));
+    forms.unwrap_or_default().into_iter().collect()
+}
+
+fn form(table: &Table<'_>) -> Option<Results> {
     let rows = table.require("rows", units::field_path);
     let lists = [("all", Lists::All), ("failures", Lists::Failures)];
     let lists = table.get("lists", |node| units::one_of(node, &lists)).unwrap_or_default();

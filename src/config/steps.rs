@@ -127,11 +127,7 @@ fn push_of(table: &Table<'_>, to: &ConnectionName, shaping: Shaping, deletes: bo
         table.error(Some("body"), &table.place("body"), wrong);
     }
     let idempotent = table.get("idempotent", units::flag);
-    let results = table.list("results", |node| match table.below("results", node) {
-        Some(table) => Ok(push::results(&table)),
-        None => Ok(None),
-    });
-    let results = results.unwrap_or_default().into_iter().collect::<Option<Vec<_>>>();
+    let results = push::results(table);
     let verify = table.table("verify").map(|table| push::verify(&table));
     let save = table.entries("save", push::saved).unwrap_or_default();
     let words = push::words(table);

@@ -1,7 +1,9 @@
 //! The control API over real sockets, in front of a daemon that answers from a script.
 
 use super::control::*;
-use super::{Access, CONTROL_SOCKET, ClientError, Control, ControlClient, bind_control, router, serve};
+use super::{
+    Access, CONTROL_SOCKET, ClientError, Control, ControlClient, Overview, bind_control, router, serve,
+};
 use crate::connectors::{Preview, Wanted};
 use crate::rest::{Ping, PingStep};
 use crate::run::{Counts, Outcome, RunRecord};
@@ -83,6 +85,14 @@ impl Control for Scripted {
         let (requests, rejected, stops, tried) = (Vec::new(), Vec::new(), None, Vec::new());
         let what = rows.map_or_else(|| format!("dry-run {job}"), |rows| format!("try {job} {rows}"));
         self.hears(what, Preview { job, counts: None, requests, more_requests: 0, rejected, stops, tried })
+    }
+
+    fn overview(&self) -> BoxFuture<'_, Overview> {
+        Box::pin(async {
+            let health = self.health().await;
+            let (at, timezone) = ("2026-03-29T01:00:00Z".parse().unwrap(), "Europe/Warsaw".to_owned());
+            Overview { at, timezone, readiness: self.readiness, health, jobs: Vec::new() }
+        })
     }
 
     fn status(&self) -> BoxFuture<'_, Answer<Vec<JobStatus>>> {

@@ -490,3 +490,26 @@ async fn serving_ends_when_told_to_though_a_client_holds_on() {
     let ended: io::Result<()> = server.await.unwrap();
     ended.unwrap();
 }
+
+#[tokio::test]
+async fn the_status_page_needs_no_token_and_is_no_failure_of_its_own() {
+    let control = Scripted::new(Readiness::Draining, Condition::Failing);
+    let (address, _stop) = on_tcp(Arc::clone(&control), Access::Token(SecretString::from("s3cret"))).await;
+    let response = reqwest::get(format!("{address}/")).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!(header("content-type"), "text/html; charset=utf-8");
+    assert_eq!(header("cache-control"), "no-store");
+    assert_eq!(header("x-content-type-options"), "nosniff");
+    assert!(header("content-security-policy").starts_with("default-src 'none'; style-src 'sha256-"));
+    let page = response.text().await.unwrap();
+    assert!(
+        page.contains("running jobs are let end") && page.contains("1 of 1 job fails (one-stocks)"),
+        "{page}"
+    );
+    assert!(page.contains("http-equiv=refresh"), "it refreshes itself");
+    let (_, still) = get(format!("{address}/?still")).await;
+    assert!(!still.contains("http-equiv=refresh"), "it stands still when told to");
+    let posted = reqwest::Client::new().post(format!("{address}/")).send().await.unwrap();
+    assert_eq!(posted.status(), StatusCode::METHOD_NOT_ALLOWED);
+}

@@ -138,7 +138,14 @@ fn summary(html: &mut Html, overview: &Overview, clock: &Clock, refresh: Refresh
     if running > 0 {
         html.markup("<li class=running><b>").text(running).markup("</b> running now");
     }
-    html.markup("</ul></header>");
+    html.markup("</ul><nav aria-label=\"This page\"><a href=\"#jobs\">Jobs</a>");
+    if !health.connections.is_empty() {
+        html.markup(" <a href=\"#connections\">Connections and quotas</a>");
+    }
+    if count(health, Condition::Off) > 0 {
+        html.markup(" <a href=\"#off\">Jobs that are off</a>");
+    }
+    html.markup("</nav></header>");
 }
 
 fn count(health: &Health, condition: Condition) -> usize {

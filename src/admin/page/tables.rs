@@ -85,14 +85,13 @@ fn row(html: &mut Html, job: &JobOverview, clock: &Clock, slots: usize) {
             html.markup(if job.next.len() > 1 { "</small>" } else { "" });
         }
         None => {
-            html.markup("<span class=none>none by itself</span>");
+            html.markup("<span class=none>none of its own</span>");
         }
     }
 
-    cell(html, "Watermark");
     match &health.watermark {
-        Some(mark) => html.text(mark),
-        None => html.markup("<span class=none>none</span>"),
+        Some(mark) => html.markup("<td role=cell data-of=Watermark class=mark>").text(mark),
+        None => html.markup("<td role=cell data-of=Watermark class=empty><span class=none>none</span>"),
     };
 
     cell(html, "Rejects");

@@ -87,7 +87,7 @@ pub(super) fn concerns(overview: &Overview) -> Vec<Concern<'_>> {
     }
     let mut shared = HashMap::new();
     for job in &overview.jobs {
-        for (level, why, todo) in [of_job(job), not_run(job, overview)].into_iter().flatten() {
+        if let Some((level, why, todo)) = of_job(job).or_else(|| not_run(job, overview)) {
             let at = *shared.entry((level, why)).or_insert(found.len());
             match found.get_mut(at) {
                 Some(Concern { of: Of::Jobs(jobs), .. }) => jobs.push(&job.status.job),
@@ -127,11 +127,11 @@ fn of_job(job: &JobOverview) -> Option<OfJob<'_>> {
     Some((level, status.health.why.as_deref().unwrap_or_default(), todos))
 }
 
-/// The last slot that was not run, unless the job is paused: then that is the reason, and known.
+/// The last slot that was not run, of a job that is well.
 fn not_run<'a>(job: &'a JobOverview, overview: &Overview) -> Option<OfJob<'a>> {
     let lost = |outcome| matches!(outcome, Outcome::Skipped | Outcome::Missed | Outcome::Interrupted);
     let slot = job.last.iter().find(|slot| slot.outcome.is_some_and(lost))?;
-    if job.status.paused.is_some() || overview.at - slot.at > RECENTLY {
+    if overview.at - slot.at > RECENTLY {
         return None;
     }
     let todo = vec![todo("see its slots of today", "cadenced slots ", "")];

@@ -2,7 +2,7 @@
 
 use super::super::control::{Condition, ConnectionHealth, QuotaHealth};
 use super::super::overview::{JobOverview, Overview};
-use super::html::{Clock, Html, counted};
+use super::html::{Clock, Html};
 use crate::quota::Quota;
 use crate::run::Outcome;
 use crate::state::LastSlot;
@@ -218,9 +218,8 @@ pub(super) fn off(html: &mut Html, overview: &Overview) {
     if jobs.is_empty() {
         return;
     }
-    html.markup("<section aria-labelledby=off><h2 id=off>Off</h2><p class=note>")
-        .text(counted(jobs.len(), "job"));
-    html.markup(" that never start by themselves.</p>");
+    html.markup("<section aria-labelledby=off><h2 id=off>Off</h2>");
+    html.markup("<p class=note>Jobs that never start by themselves.</p>");
     html.markup("<table role=table class=off><thead role=rowgroup><tr role=row>");
     for title in ["Job", "Why"] {
         html.markup("<th role=columnheader scope=col>").markup(title);

@@ -111,7 +111,7 @@ fn a_sound_daemon_has_nothing_that_needs_attention() {
     let row = "one-prices Stock levels, ERP to ONe `0 */2 * * * *` in Europe/Warsaw, usually 2m apart ok \
                ok 12:00 12 of 214 ok 11:58 12 of 214";
     assert!(said.contains(row), "{said}");
-    assert!(said.contains("11:58 CEST 2 min ago 12:02 CEST in 2 min then 12:04 , 12:06 none 0"), "{said}");
+    assert!(said.contains("11:58 CEST 2 min ago 12:02 CEST in 2 min then 12:04, 12:06 none 0"), "{said}");
     assert!(said.contains("one ok 37 of 300/min now"), "{said}");
 }
 
@@ -167,7 +167,7 @@ fn a_job_in_each_state_says_so_in_words_and_comes_with_its_command() {
         "ok running running 12:00 ok 12:00",
         "38 missed 28 Mar 12:00",
         "none yet never none of its own 2026-03-29T09:58:00Z 0",
-        "Off 1 job that never start by themselves. Job Why off-one Stock levels, ERP to ONe \
+        "Off Jobs that never start by themselves. Job Why off-one Stock levels, ERP to ONe \
          `0 */2 * * * *` in Europe/Warsaw, usually 2m apart disabled",
     ] {
         assert!(text.contains(what), "{what}\nis not said by\n{text}");
@@ -228,7 +228,7 @@ fn a_state_that_cant_be_read_is_what_the_page_is_about() {
     overview.health.status = Condition::Failing;
     overview.health.reload.why = Some("the store is damaged".to_owned());
     let text = said(&page(&overview));
-    assert!(text.contains("failing The state can't be read."), "{text}");
+    assert!(text.contains("failing The state can&#39;t be read."), "{text}");
     assert!(text.contains("the state can't be read the store is damaged"), "{text}");
 }
 

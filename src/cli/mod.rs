@@ -82,7 +82,10 @@ fn perform(cli: Cli, out: &mut impl Write) -> Result<Exit, Stop> {
             filter::serve(std::io::stdin().lock(), out)?;
             Ok(Exit::Ok)
         }
-        Command::Schema => schema(out),
+        Command::Schema => {
+            out.write_all(schema()?.as_bytes())?;
+            Ok(Exit::Ok)
+        }
         Command::Completions { shell } => completions(shell, out),
         Command::Next(args) => next::next(&place, &args, SystemClock.now(), out),
         talk => runtime()?.block_on(perform_talking(talk, &place, out)),
@@ -121,11 +124,9 @@ async fn perform_talking(command: Command, place: &Place, out: &mut impl Write) 
     }
 }
 
-/// `cadenced schema`.
-fn schema(out: &mut impl Write) -> Result<Exit, Stop> {
-    let schema = config::schema().map_err(|error| Stop::new(Exit::Internal, error.to_string()))?;
-    out.write_all(schema.as_bytes())?;
-    Ok(Exit::Ok)
+/// The schema that `cadenced schema` prints.
+fn schema() -> Result<String, Stop> {
+    config::schema().map_err(|error| Stop::new(Exit::Internal, error.to_string()))
 }
 
 /// `cadenced completions`.

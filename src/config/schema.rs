@@ -8,7 +8,7 @@
 use serde_json::{Map, Value};
 
 /// The schema as it is written: a `$ref` may stand beside a description of its own.
-const SOURCE: &str = include_str!("schema.json");
+pub(super) const SOURCE: &str = include_str!("schema.json");
 
 /// The schema as JSON text. Editors drop what stands beside a `$ref`, and show no default: so the one is put in place,
 /// and the other said in the description.

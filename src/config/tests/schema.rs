@@ -11,6 +11,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use toml::Value;
 
 type Json = serde_json::Value;
+/// A path and what stands there instead.
+type Change = (Vec<String>, Value);
 
 fn printed() -> Judge {
     Judge::new(&schema().unwrap())
@@ -123,7 +125,7 @@ fn the_schema_has_the_keys_the_readers_know_and_no_others() {
 }
 
 /// The paths with what stands there instead: values of every kind, and a key that is none.
-fn changes(file: &toml::Table) -> Vec<(Vec<String>, Value)> {
+fn changes(file: &toml::Table) -> Vec<Change> {
     let mut all = Vec::new();
     paths(file, &[], &mut all);
     let mut changes = Vec::new();
@@ -162,14 +164,14 @@ fn the_schema_and_the_readers_judge_what_was_changed_alike() {
     at(&mut file, &["job", "orders"].map(str::to_owned)).remove("filter");
     at(&mut file, &["job", "clients", "step", "account"].map(str::to_owned)).remove("filter");
     assert!(checked(&site, &file).is_ok());
-    let mut rounds: BTreeMap<(bool, usize), Vec<(String, Vec<String>, Value)>> = BTreeMap::new();
+    let mut rounds: BTreeMap<(bool, usize), Vec<(String, Change)>> = BTreeMap::new();
     let mut of_group: BTreeMap<String, usize> = BTreeMap::new();
     for (path, value) in changes(&file) {
         let is_job = path[0] == "job";
         let length = if is_job || path[0] == "connection" { 2 } else { 1 };
         let group = path[..length].join(".");
         let round = of_group.entry(group.clone()).or_default();
-        rounds.entry((is_job, *round)).or_default().push((group, path, value));
+        rounds.entry((is_job, *round)).or_default().push((group, (path, value)));
         *round += 1;
     }
     let judge = printed();
@@ -179,13 +181,13 @@ fn the_schema_and_the_readers_judge_what_was_changed_alike() {
     let mut wrong = Vec::new();
     for changes in rounds.values() {
         let mut changed = file.clone();
-        for (_, path, value) in changes {
+        for (_, (path, value)) in changes {
             let (key, above) = path.split_last().unwrap();
             at(&mut changed, above).insert(key.clone(), value.clone());
         }
         let mistakes = checked(&site, &changed).map_or_else(|mistakes| mistakes, |_| Vec::new());
         let refusals = judge.refusals(&changed);
-        for (group, path, value) in changes {
+        for (group, (path, value)) in changes {
             let of_group = |key: &str| key == group || key.starts_with(&format!("{group}."));
             let refused: Vec<_> =
                 refusals.iter().filter(|at| of_group(at.split(['[', ':']).next().unwrap())).collect();

@@ -145,8 +145,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
     if let Some(all) = root.table("job") {
         let incomplete = !merged.broken.is_empty();
         let callers = merged.root.get("inbound").and_then(|inbound| inbound.get("caller"));
-        let named =
-            ends::Connections { tables: merged.root.get("connection"), jobs: Some(all.node), incomplete };
+        let named = ends::Connections { tables: merged.root.get("connection"), jobs: all.node, incomplete };
         jobs::read(&all, loaded.settings.timezone, &named, &mut loaded);
         receive::check(&all, &loaded.jobs, callers);
     }

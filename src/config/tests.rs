@@ -4,6 +4,8 @@ use super::*;
 use std::fs;
 use std::path::Path;
 
+mod connections;
+mod ends;
 mod inbound;
 mod layering;
 mod maps;

@@ -299,7 +299,7 @@ impl Group {
                 *deletes += known.iter().flatten().filter(|known| has_value(known)).count() as u64;
             }
         }
-        self.source.rewind().await?;
+        self.source.rewind();
         for (stage, deletes) in self.stages.iter().zip(deletes).filter(|(_, deletes)| *deletes > 1) {
             let prefix = kept_as(&stage.step.name, "");
             let known = Known { store: &self.store, job: &self.keeper };

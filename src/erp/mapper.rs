@@ -94,6 +94,11 @@ impl Mapper {
         self.shaping.filter.is_none() && self.shaping.lookups.is_empty()
     }
 
+    /// The same for records that are made of their rows alone.
+    pub(super) fn alone(&self) -> Self {
+        Self::new(&self.shaping, Vec::new())
+    }
+
     /// The record of a row, where it is made of it alone.
     pub(super) fn map_alone(&self, row: &Map<String, Value>) -> Mapped {
         self.shaping.wants_row(row).map_err(|error| error.to_string())?;

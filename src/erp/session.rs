@@ -6,7 +6,7 @@ use super::row::{self, Row};
 use crate::connection::Dialect;
 use crate::job::map::plain_text;
 use crate::transfer::{Class, Failure};
-use futures_util::stream::BoxStream;
+use futures_util::stream::{BoxStream, TryReadyChunksError, iter};
 use futures_util::{StreamExt, TryStreamExt};
 use serde_json::Value;
 use sqlx::{
@@ -17,6 +17,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
+
+/// Rows taken from SQLite's thread at a time, at most: as many as it keeps ready.
+const READY_ROWS: usize = 50;
 
 /// An open connection and its place among those allowed. Dropping it closes it, and the database rolls back.
 pub(super) struct Session {
@@ -239,7 +242,11 @@ impl Connection {
         let sql = AssertSqlSafe(sql.to_owned());
         match self {
             Self::Sqlite { connection, .. } => {
-                sqlx::query(sql).persistent(false).fetch(connection).map_ok(|row| row::sqlite(&row)).boxed()
+                let rows = sqlx::query(sql).persistent(false).fetch(connection);
+                // Its thread waits for room for each row: taking all that are ready wakes it once, not once a row.
+                let rows = rows.try_ready_chunks(READY_ROWS).map_err(|TryReadyChunksError(_, error)| error);
+                let rows = rows.map_ok(|rows| iter(rows).map(|row| Ok(row::sqlite(&row))));
+                rows.try_flatten().boxed()
             }
             Self::Postgres(connection) => {
                 sqlx::raw_sql(sql).fetch(connection).map_ok(|row| row::postgres(&row)).boxed()

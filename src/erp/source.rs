@@ -1,14 +1,15 @@
 //! The rows of a job's query as records, read in a session in which the database itself refuses every write.
 //!
-//! The query is read to its end before the first chunk is given out (`spool` says why), row by row: memory holds a
-//! chunk, whatever the size of the result. A key that comes twice in one result gives two records, in the query's order;
-//! which of them counts is decided downstream. Rows are mapped a chunk at a time, after the database has been left alone.
+//! The query is read by a task of its own, at the database's speed whatever becomes of the rows (`spool` says why), row by
+//! row: memory holds a chunk, whatever the size of the result. A key that comes twice in one result gives two records, in
+//! the query's order; which of them counts is decided downstream. Records that are made of their row alone are made as it
+//! is read; what a filter or a lookup is needed for is made a chunk at a time, when its turn has come.
 
 use super::database::Access;
 use super::failure::failure;
 use super::row::Row;
 use super::session::Session;
-use super::spool::{Line, Spool, digest_of};
+use super::spool::{Filler, Line, Spool, digest_of, spool};
 use super::{Database, Mapper};
 use crate::job::Read;
 use crate::job::map::plain_text;
@@ -17,6 +18,7 @@ use futures_util::TryStreamExt;
 use futures_util::future::BoxFuture;
 use serde_json::value::to_raw_value;
 use serde_json::{Map, Value};
+use tokio::task::JoinSet;
 
 /// The rows of a query.
 pub struct SqlSource {
@@ -25,7 +27,13 @@ pub struct SqlSource {
     mapper: Mapper,
     /// What is spooled of the rows.
     shape: Shape,
-    spool: Option<Spool>,
+    reading: Option<Reading>,
+}
+
+/// A query that is being read. Dropping it ends that.
+struct Reading {
+    spool: Spool,
+    _task: JoinSet<()>,
 }
 
 /// What is spooled of the rows.
@@ -46,6 +54,7 @@ pub struct Sample {
 }
 
 /// A query, and how its rows are told apart.
+#[derive(Clone)]
 pub(super) struct Query {
     sql: String,
     key: Vec<String>,
@@ -58,18 +67,26 @@ impl SqlSource {
     #[must_use]
     pub fn new(database: Database, read: &Read, mapper: Mapper, group_by: Vec<String>) -> Self {
         let shape = if mapper.is_pure() { Shape::Records } else { Shape::Rows };
-        Self { database, query: Query::new(read, group_by), mapper, shape, spool: None }
+        Self { database, query: Query::new(read, group_by), mapper, shape, reading: None }
     }
 
     /// Goes back to the first row: the same rows come again.
-    ///
-    /// # Errors
-    /// They can't be read again.
-    pub async fn rewind(&mut self) -> Result<(), Failure> {
-        match &mut self.spool {
-            Some(spool) => spool.rewind().await,
-            None => Ok(()),
+    pub fn rewind(&mut self) {
+        if let Some(reading) = &mut self.reading {
+            reading.spool.rewind();
         }
+    }
+
+    /// Starts to read the first rows that are wanted.
+    fn read(&self, shape: Shape, limit: usize) -> Reading {
+        let (mut filler, spool) = spool();
+        let (query, database, mapper) = (self.query.clone(), self.database.clone(), self.mapper.alone());
+        let mut task = JoinSet::new();
+        task.spawn(async move {
+            let read = query.read(&database, &mapper, shape, limit, &mut filler).await;
+            filler.end(read);
+        });
+        Reading { spool, _task: task }
     }
 
     /// The first rows that are wanted, as many as asked for, beside what becomes of them.
@@ -77,9 +94,9 @@ impl SqlSource {
     /// # Errors
     /// The failure a run would end with.
     pub async fn sample(&mut self, limit: usize) -> Result<Vec<Sample>, Failure> {
-        let mut spool = self.query.read(&self.database, &self.mapper, Shape::Rows, limit).await?;
+        let mut reading = self.read(Shape::Rows, limit);
         let mut samples = Vec::new();
-        while let Some(chunk) = spool.next().await? {
+        while let Some(chunk) = reading.spool.next().await? {
             for record in chunk.records {
                 let row = row_of(record.content.get()).unwrap_or_default();
                 let mut one = Chunk { records: vec![record], ..Chunk::default() };
@@ -99,14 +116,11 @@ impl SqlSource {
 impl Source for SqlSource {
     fn next(&mut self) -> BoxFuture<'_, Result<Option<Chunk>, Failure>> {
         Box::pin(async move {
-            let spool = match &mut self.spool {
-                Some(spool) => spool,
-                None => {
-                    let read = self.query.read(&self.database, &self.mapper, self.shape, usize::MAX);
-                    self.spool.insert(read.await?)
-                }
+            let reading = match self.reading.take() {
+                Some(reading) => reading,
+                None => self.read(self.shape, usize::MAX),
             };
-            let Some(mut chunk) = spool.next().await? else { return Ok(None) };
+            let Some(mut chunk) = self.reading.insert(reading).spool.next().await? else { return Ok(None) };
             if self.shape == Shape::Rows {
                 map(&mut self.mapper, &mut chunk).await?;
             }
@@ -115,7 +129,7 @@ impl Source for SqlSource {
     }
 
     fn total(&self) -> Option<u64> {
-        self.spool.as_ref().map(Spool::len)
+        self.reading.as_ref()?.spool.len()
     }
 }
 
@@ -171,19 +185,20 @@ impl Query {
         Ok((session, columns))
     }
 
-    /// The first rows that are wanted.
+    /// Reads the first rows that are wanted.
     async fn read(
         &self,
         database: &Database,
         mapper: &Mapper,
         shape: Shape,
         rows: usize,
-    ) -> Result<Spool, Failure> {
+        filler: &mut Filler,
+    ) -> Result<(), Failure> {
         let (mut session, _) = self.prepare(database, mapper).await?;
         let limit = session.statement_timeout();
-        let spool = Session::within(limit, self.read_rows(&mut session, mapper, shape, rows)).await??;
+        Session::within(limit, self.read_rows(&mut session, mapper, shape, rows, filler)).await??;
         session.close().await;
-        Ok(spool)
+        Ok(())
     }
 
     async fn read_rows(
@@ -192,10 +207,10 @@ impl Query {
         mapper: &Mapper,
         shape: Shape,
         limit: usize,
-    ) -> Result<Spool, Failure> {
+        filler: &mut Filler,
+    ) -> Result<(), Failure> {
         let failed = |error| failure(error, "the query could not be read");
         session.connection.begin_read().await.map_err(failed)?;
-        let mut spool = Spool::default();
         let mut rows = session.connection.rows(&self.sql);
         let (mut number, mut wanted) = (0_u64, 0_usize);
         while wanted < limit
@@ -208,10 +223,9 @@ impl Query {
             wanted += 1;
             let mapper = Some(mapper).filter(|_| shape == Shape::Records);
             let line = self.line(row, number, mapper).map_err(unwritable)?;
-            spool.push(&line).await?;
+            filler.push(&line).await?;
         }
-        spool.rewind().await?;
-        Ok(spool)
+        Ok(())
     }
 
     /// Refuses a query whose rows could not be told apart by what the job says.

@@ -1,13 +1,16 @@
 //! Rows on their way from a query to the platform. A query is read to its end at the database's speed, while a platform
 //! takes its records at the speed of its quota: a read that lasted as long would keep SQLite's writers waiting, keep
-//! PostgreSQL from cleaning up, and be cut off by MySQL after a minute. A small result stays in memory; a larger one goes
-//! to an unnamed temporary file (`TMPDIR`), which disappears with the run however it ends.
+//! PostgreSQL from cleaning up, and be cut off by MySQL after a minute. So the one end never waits for the other, but chunks
+//! are given out while later ones are still being written. A small result stays in memory; a larger one goes to an unnamed
+//! temporary file (`TMPDIR`), which disappears with the run however it ends.
 
 use crate::transfer::{Chunk, Class, Digest, Failure, Record, Rejected};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use tokio::fs::File;
-use tokio::io::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// Records in a chunk.
 const CHUNK_ROWS: usize = 2_000;
@@ -26,21 +29,49 @@ pub(super) struct Line {
     pub(super) reason: Option<String>,
 }
 
-/// The rows of one query, written once and then read once.
-#[derive(Default)]
-pub(super) struct Spool {
+/// Rows of one query being written, beside the [`Spool`] that gives them out.
+pub(super) struct Filler {
     filling: Vec<u8>,
     rows: usize,
-    file: Option<File>,
-    /// The bytes of each chunk in the file.
-    chunks: Vec<usize>,
-    /// Chunks given out since the first row.
-    given: usize,
+    file: Option<Arc<File>>,
+    /// Bytes in the file.
+    stored: u64,
     /// All rows.
     len: u64,
+    full: UnboundedSender<Result<Part, Failure>>,
 }
 
-impl Spool {
+/// The rows of one query, given out while they are still being written, and again as often as needed.
+pub(super) struct Spool {
+    coming: UnboundedReceiver<Result<Part, Failure>>,
+    chunks: Vec<Stored>,
+    /// Chunks given out since the first row.
+    given: usize,
+    /// All rows, once all have come.
+    len: Option<u64>,
+}
+
+/// What the writer has to tell.
+enum Part {
+    Chunk(Stored),
+    /// There is nothing more after these many rows.
+    End(u64),
+}
+
+/// Where the rows of a chunk are.
+enum Stored {
+    Memory(Vec<u8>),
+    File { file: Arc<File>, offset: u64, length: usize },
+}
+
+/// Both ends of a spool.
+pub(super) fn spool() -> (Filler, Spool) {
+    let (full, coming) = unbounded_channel();
+    let filler = Filler { filling: Vec::new(), rows: 0, file: None, stored: 0, len: 0, full };
+    (filler, Spool { coming, chunks: Vec::new(), given: 0, len: None })
+}
+
+impl Filler {
     /// Adds a row.
     pub(super) async fn push(&mut self, line: &Line) -> Result<(), Failure> {
         serde_json::to_writer(&mut self.filling, line).map_err(|error| lost(&error))?;
@@ -52,38 +83,77 @@ impl Spool {
         Ok(())
     }
 
-    /// How many rows there are.
-    pub(super) fn len(&self) -> u64 {
+    /// There are no more rows, or there is no knowing: `read` says which.
+    pub(super) fn end(self, read: Result<(), Failure>) {
+        // Nobody may be there to hear it.
+        let tell = |part| drop(self.full.send(part));
+        match read {
+            Ok(()) => {
+                // The rows of the last chunk need no file.
+                if self.rows > 0 {
+                    tell(Ok(Part::Chunk(Stored::Memory(self.filling))));
+                }
+                tell(Ok(Part::End(self.len)));
+            }
+            Err(failure) => tell(Err(failure)),
+        }
+    }
+
+    async fn store(&mut self) -> std::io::Result<()> {
+        let (filling, offset, file) = (std::mem::take(&mut self.filling), self.stored, self.file.clone());
+        let (file, mut filling) = tokio::task::spawn_blocking(move || {
+            let file = file.map_or_else(|| tempfile::tempfile().map(Arc::new), Ok)?;
+            file.write_all_at(&filling, offset)?;
+            std::io::Result::Ok((file, filling))
+        })
+        .await??;
+        let length = filling.len();
+        self.stored += length as u64;
+        self.rows = 0;
+        filling.clear();
+        self.filling = filling;
+        drop(self.full.send(Ok(Part::Chunk(Stored::File { file: Arc::clone(&file), offset, length }))));
+        self.file = Some(file);
+        Ok(())
+    }
+}
+
+impl Spool {
+    /// How many rows there are, once all have come.
+    pub(super) fn len(&self) -> Option<u64> {
         self.len
     }
 
     /// Goes to the first row, as often as needed.
-    pub(super) async fn rewind(&mut self) -> Result<(), Failure> {
+    pub(super) fn rewind(&mut self) {
         self.given = 0;
-        if let Some(file) = &mut self.file {
-            file.flush().await.map_err(|error| lost(&error))?;
-            file.rewind().await.map_err(|error| lost(&error))?;
-        }
-        Ok(())
     }
 
-    /// The next chunk.
+    /// The next chunk; waits for it where the rows are still being written.
     pub(super) async fn next(&mut self) -> Result<Option<Chunk>, Failure> {
-        let mut read = Vec::new();
-        let stored = match (self.chunks.get(self.given), &mut self.file) {
-            (Some(length), Some(file)) => {
-                read.resize(*length, 0);
-                file.read_exact(&mut read).await.map_err(|error| lost(&error))?;
+        if self.given == self.chunks.len() && self.len.is_none() {
+            match self.coming.recv().await {
+                Some(Ok(Part::Chunk(chunk))) => self.chunks.push(chunk),
+                Some(Ok(Part::End(rows))) => self.len = Some(rows),
+                Some(Err(failure)) => return Err(failure),
+                None => return Err(Failure::new(Class::State, "the reading of the query broke off")),
+            }
+        }
+        let Some(stored) = self.chunks.get(self.given) else { return Ok(None) };
+        self.given += 1;
+        let read;
+        let stored = match stored {
+            Stored::Memory(rows) => rows,
+            Stored::File { file, offset, length } => {
+                let (file, offset, mut rows) = (Arc::clone(file), *offset, vec![0; *length]);
+                let reading = tokio::task::spawn_blocking(move || {
+                    file.read_exact_at(&mut rows, offset)?;
+                    std::io::Result::Ok(rows)
+                });
+                read = reading.await.map_err(std::io::Error::from).flatten().map_err(|error| lost(&error))?;
                 &read
             }
-            // The rows of the last chunk never went to the file.
-            _ if self.given == self.chunks.len() => &self.filling,
-            _ => &read,
         };
-        self.given += 1;
-        if stored.is_empty() {
-            return Ok(None);
-        }
         let mut chunk = Chunk::default();
         for line in serde_json::Deserializer::from_slice(stored).into_iter::<Line>() {
             let line = line.map_err(|error| lost(&error))?;
@@ -95,19 +165,6 @@ impl Spool {
             }
         }
         Ok(Some(chunk))
-    }
-
-    async fn store(&mut self) -> std::io::Result<()> {
-        let mut file = match self.file.take() {
-            Some(file) => file,
-            None => File::from_std(tokio::task::spawn_blocking(tempfile::tempfile).await??),
-        };
-        file.write_all(&self.filling).await?;
-        self.file = Some(file);
-        self.chunks.push(self.filling.len());
-        self.filling.clear();
-        self.rows = 0;
-        Ok(())
     }
 }
 

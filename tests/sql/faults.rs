@@ -11,7 +11,7 @@ use std::time::Duration;
 
 on_each_database!(
     a_locked_table_fails_the_run_for_now,
-    a_query_that_fails_half_way_sends_nothing,
+    a_query_that_fails_before_a_request_is_full_sends_nothing,
     a_value_that_does_not_fit_is_one_reject,
 );
 
@@ -48,7 +48,7 @@ async fn a_locked_table_fails_the_run_for_now(dialect: Dialect) {
     assert!(site.watermark(ORDERS).await > mark);
 }
 
-async fn a_query_that_fails_half_way_sends_nothing(dialect: Dialect) {
+async fn a_query_that_fails_before_a_request_is_full_sends_nothing(dialect: Dialect) {
     let (site, erp) = site(dialect).await;
     stock(&erp).await;
     let (poison, words) = match dialect {
@@ -97,6 +97,29 @@ async fn a_value_that_does_not_fit_is_one_reject(dialect: Dialect) {
     assert!(site.watermark(ORDERS).await.is_some(), "a reject holds no watermark back");
 }
 
+#[tokio::test]
+async fn what_a_query_gave_before_it_failed_is_sent_once_and_nothing_is_taken_for_gone() {
+    let (site, erp) = site(Dialect::Sqlite).await;
+    erp.run(
+        "with recursive n(i) as (select 1 union all select i + 1 from n where i < 5000)
+         insert into stock_levels (warehouse, sku, quantity) select 'W1', printf('A-%05d', i), i from n",
+    )
+    .await;
+    let batch = "job.one-stocks.push.batch.records = 1000";
+    let query = "select sku, warehouse, quantity, case when sku = 'A-04500' then json('no') end as poison from cadenced_stocks";
+    schedule(&site, &erp, &format!("{batch}\njob.one-stocks.read.sql = \"{query}\""));
+    // Two chunks of 2,000 rows came before it.
+    for written in [4_000, 0] {
+        let failed = site.once(STOCKS).await;
+        let counts = (failed.counts.written, failed.counts.removed);
+        assert_eq!((failed.outcome, counts), (Outcome::Failed, (written, 0)), "{:?}", failed.message);
+    }
+    schedule(&site, &erp, batch);
+    let whole = site.once(STOCKS).await.counts;
+    assert_eq!((whole.written, whole.unchanged, whole.removed), (1_000, 4_000, 0));
+    assert_eq!(site.one.quantities().len(), 5_000);
+}
+
 /// Waits until the program's connection waits for a lock, and kills that connection as an administrator would.
 async fn kill_the_waiting_connection(erp: &Erp) {
     let mut session = erp.session().await;
@@ -131,7 +154,7 @@ async fn kill_the_waiting_connection(erp: &Erp) {
 }
 
 #[tokio::test]
-async fn a_connection_lost_in_the_middle_of_a_read_sends_nothing() {
+async fn a_connection_lost_before_a_request_is_full_sends_nothing() {
     for dialect in [Dialect::Postgres, Dialect::Mysql] {
         let (site, erp) = site(dialect).await;
         stock(&erp).await;

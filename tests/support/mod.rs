@@ -24,6 +24,9 @@ pub(crate) use shelf::{Mishap, Shelf};
 pub(crate) use site::{Site, TOKEN};
 pub(crate) use uploads::{Archive, pdf};
 
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 /// Nothing a test waits for takes this long, however busy the machine is.
@@ -35,4 +38,17 @@ pub(crate) async fn soon<T>(what: &str, wait: impl Future<Output = T>) -> T {
         Ok(value) => value,
         Err(_) => panic!("waited in vain for {what}"),
     }
+}
+
+/// Drives a step so often at most; what it came to, if it ended with that.
+pub(crate) async fn poll_times<T>(mut step: Pin<&mut impl Future<Output = T>>, times: u32) -> Option<T> {
+    let mut left = times;
+    poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        step.as_mut().poll(context).map(Some)
+    })
+    .await
 }

@@ -229,7 +229,13 @@ fn a_state_that_cant_be_read_is_what_the_page_is_about() {
     overview.health.reload.why = Some("the store is damaged".to_owned());
     let text = said(&page(&overview));
     assert!(text.contains("failing The state can&#39;t be read."), "{text}");
-    assert!(text.contains("the state can't be read the store is damaged"), "{text}");
+    assert!(
+        text.contains(
+            "the state can't be read the store is damaged \
+                see the daemon's log: journalctl -u cadenced Jobs"
+        ),
+        "{text}"
+    );
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What the status page shows, as data. The facts are those of `/health`, `cadenced status` and the ledger, found out
 //! once for all jobs.
 
-use super::control::{Health, JobStatus, Readiness};
+use super::control::{Condition, Health, JobStatus, Readiness};
 use crate::state::LastSlot;
 use chrono::{DateTime, Utc};
 
@@ -23,6 +23,15 @@ pub struct Overview {
     pub health: Health,
     /// Every job in name order; none if the state can't be read.
     pub jobs: Vec<JobOverview>,
+}
+
+impl Overview {
+    /// Whether the state could not be read: `/health` then fails without naming a job, and says why where it otherwise
+    /// says why a reload was refused.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        self.health.status == Condition::Failing && self.health.jobs.is_empty()
+    }
 }
 
 /// What a job did last and does next.

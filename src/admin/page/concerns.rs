@@ -64,9 +64,13 @@ pub(super) fn concerns(overview: &Overview) -> Vec<Concern<'_>> {
     let mut found = Vec::new();
     let reload = &overview.health.reload;
     if let Some(why) = reload.why.as_deref() {
-        found.push(match reload.ok {
-            // The state could not be read: the reason is kept where there is room for one.
-            true => Concern { level: Level::Failing, of: Of::State, why, todo: Vec::new() },
+        found.push(match overview.is_blind() {
+            true => Concern {
+                level: Level::Failing,
+                of: Of::State,
+                why,
+                todo: vec![todo("see the daemon's log", "journalctl -u cadenced", "")],
+            },
             false => Concern {
                 level: Level::Degraded,
                 of: Of::Configuration,

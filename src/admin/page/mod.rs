@@ -175,7 +175,7 @@ fn sentence(overview: &Overview) -> String {
         closed => parts.push(format!("{closed} connections are closed")),
     }
     match &health.reload.why {
-        Some(_) if health.reload.ok => parts.push("the state can't be read".to_owned()),
+        Some(_) if overview.is_blind() => parts.push("the state can't be read".to_owned()),
         Some(_) => parts.push("a new configuration was refused, the old one serves".to_owned()),
         None => {}
     }

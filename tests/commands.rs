@@ -1,6 +1,6 @@
 //! Commands as their user types them: what they print and how they end.
 
-use crate::support::{Site, connections, json, program, repository, signal, soon, stderr};
+use crate::support::{Judge, Site, connections, json, program, repository, signal, soon, stderr};
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Output, Stdio};
@@ -268,6 +268,11 @@ async fn the_demo_shows_every_platform_and_ends_with_ctrl_c() {
     for job in ["one-stocks", "b2market-orders", "commerceup-stocks", "eryxon-operations", "cortecloud-links"]
     {
         assert_eq!(health["jobs"][job]["status"], "ok", "{health}");
+    }
+    let judge = Judge::new(&stdout(&cadenced(&["schema"])));
+    for file in ["cadenced.toml", "site/one.toml", "site/b2market.toml"] {
+        let text = fs::read_to_string(dir.path().join("state/demo").join(file)).unwrap();
+        assert_eq!(judge.refusals(&text.parse().unwrap()), [""; 0], "{file}");
     }
     let asked = Instant::now();
     signal(demo.id().unwrap(), "INT");

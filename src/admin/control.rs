@@ -5,6 +5,7 @@ mod health;
 
 pub use self::health::{Condition, ConnectionHealth, Health, JobHealth, QuotaHealth, ReloadHealth};
 
+use super::overview::Overview;
 use crate::connectors::{Preview, Wanted};
 use crate::rest::Ping;
 use crate::run::{Counts, Outcome, RunId, RunRecord};
@@ -29,6 +30,8 @@ pub trait Control: Send + Sync + 'static {
     fn readiness(&self) -> Readiness;
     /// How every job is doing; brings the gauges of all jobs up to date.
     fn health(&self) -> BoxFuture<'_, Health>;
+    /// What the status page shows: the health, and of each job what it did last and does next.
+    fn overview(&self) -> BoxFuture<'_, Overview>;
     /// One row a job, in name order.
     fn status(&self) -> BoxFuture<'_, Answer<Vec<JobStatus>>>;
     /// The newest runs first, `limit` at most, of one job or of all.

@@ -76,6 +76,8 @@ pub(super) enum Command {
     /// Put rows through a filter: the process that a job with a `filter` starts for itself
     #[command(name = crate::filter::COMMAND, hide = true)]
     FilterRows,
+    /// Print the JSON Schema of the configuration, with which an editor completes, explains and checks it
+    Schema,
     /// Print a script that teaches a shell to complete these commands
     Completions {
         /// The shell

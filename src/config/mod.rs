@@ -24,6 +24,7 @@ mod pull;
 mod push;
 mod reader;
 mod receive;
+mod schema;
 mod secret;
 mod settings;
 mod steps;
@@ -35,6 +36,7 @@ mod upload;
 mod tests;
 
 pub use diagnostic::{Diagnostic, OriginKind, Place};
+pub use schema::schema;
 
 use self::document::Node;
 use self::reader::{Report, Table};

@@ -11,6 +11,7 @@ mod layering;
 mod maps;
 mod mistakes;
 mod pushes;
+mod schema;
 mod secrets;
 mod shipped;
 mod steps;

@@ -1,16 +1,17 @@
 //! The daemon as the control API sees it: answers from the state, the scheduler and the set that serves.
 
 mod conditions;
+mod overview;
 mod slots;
 
 use self::conditions::{Extra, condition, measure, measure_connection, of_connection};
 use super::backfill::Backfills;
 use super::service;
-use crate::admin::Refusal;
 use crate::admin::control::{
     Again, Answer, Condition, ConnectionHealth, Control, Health, JobHealth, JobStatus, Moved, Readiness,
     RejectRow, ReloadHealth, Reloaded, SlotRow, Step, Triggered, Wait, WatermarkRow, mark_text,
 };
+use crate::admin::{Overview, Refusal};
 use crate::clock::SharedClock;
 use crate::connectors::{MUST_CALL_AGAIN, Preview, Wanted, drop_rejects, retry_rejects};
 use crate::job::{self, Job, Work};
@@ -153,15 +154,18 @@ impl DaemonControl {
     }
 
     async fn health_now(&self) -> Health {
+        let jobs = self.conditions().await;
+        self.health_of(jobs.map(|jobs| jobs.into_iter().map(|(job, health, _)| (job.name, health)).collect()))
+    }
+
+    /// The whole picture from that of the jobs, or from why there is none.
+    fn health_of(&self, jobs: Answer<BTreeMap<JobName, JobHealth>>) -> Health {
         let set = self.reloader.set();
         let why = (!set.refused.is_empty()).then(|| set.refused.join("\n"));
         let reload = ReloadHealth { ok: why.is_none(), why };
         let uptime = self.started.elapsed().as_secs();
-        match self.conditions().await {
-            Ok(jobs) => {
-                let jobs = jobs.into_iter().map(|(job, health, _)| (job.name, health)).collect();
-                Health::new(uptime, jobs, reload).with_connections(self.connections_now())
-            }
+        match jobs {
+            Ok(jobs) => Health::new(uptime, jobs, reload).with_connections(self.connections_now()),
             Err(refusal) => {
                 let mut health = Health::new(uptime, BTreeMap::new(), reload);
                 health.status = Condition::Failing;
@@ -203,6 +207,18 @@ impl DaemonControl {
             planner::Refusal::Unknown(job) => unknown(&job, &self.reloader.set()),
             planner::Refusal::Stopping => Refusal::Unavailable { message: refusal.to_string() },
             _ => Refusal::Busy { message: refusal.to_string() },
+        }
+    }
+
+    fn status_of(&self, job: &Job, health: JobHealth, extra: Extra) -> JobStatus {
+        JobStatus {
+            job: job.name.clone(),
+            summary: job.summary.clone(),
+            timezone: self.zone(job).name().to_owned(),
+            health,
+            last_outcome: extra.last_outcome,
+            running: extra.run,
+            paused: extra.paused,
         }
     }
 
@@ -251,17 +267,13 @@ impl Control for DaemonControl {
 
     fn status(&self) -> BoxFuture<'_, Answer<Vec<JobStatus>>> {
         Box::pin(async {
-            let row = |(job, health, extra): (Job, JobHealth, Extra)| JobStatus {
-                timezone: self.zone(&job).name().to_owned(),
-                running: extra.run,
-                job: job.name,
-                summary: job.summary,
-                health,
-                last_outcome: extra.last_outcome,
-                paused: extra.paused,
-            };
+            let row = |(job, health, extra): (Job, JobHealth, Extra)| self.status_of(&job, health, extra);
             Ok(self.conditions().await?.into_iter().map(row).collect())
         })
+    }
+
+    fn overview(&self) -> BoxFuture<'_, Overview> {
+        Box::pin(self.overview_now())
     }
 
     fn history(&self, job: Option<JobName>, limit: usize) -> BoxFuture<'_, Answer<Vec<RunRecord>>> {

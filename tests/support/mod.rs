@@ -1,6 +1,7 @@
 //! What integration tests share: a site to run the daemon on, and the daemon itself as a process of its own; jobs and a
 //! ledger in memory for what needs no daemon.
 
+mod browser;
 mod daemon;
 mod databases;
 mod frontage;
@@ -8,15 +9,18 @@ pub(crate) mod jobs;
 pub(crate) mod ledger;
 mod program;
 mod runs;
+mod schema;
 mod service;
 mod shelf;
 mod site;
 mod uploads;
 
+pub(crate) use browser::{Browser, Screen};
 pub(crate) use daemon::{Daemon, Said};
 pub(crate) use databases::{Erp, Session};
 pub(crate) use frontage::{PASSWORD, USER, caller, known_customer};
 pub(crate) use program::{connections, json, program, repository, shipped, signal, stderr};
+pub(crate) use schema::Judge;
 pub(crate) use service::Service;
 pub(crate) use shelf::{Mishap, Shelf};
 pub(crate) use site::{Site, TOKEN};

@@ -40,7 +40,7 @@ pub(super) enum Command {
     Next(Next),
     /// Lay a day of all jobs over the quotas of their connections, and say where it does not fit
     Plan(Plan),
-    /// Run one job now, without the daemon
+    /// Run one job now, without the daemon, or through the one that runs
     Once(Once),
     /// Show what becomes of the first rows of a job: source row, mapped record, request; sends no record and writes nothing
     Try(Try),

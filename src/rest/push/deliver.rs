@@ -1,5 +1,5 @@
-//! One batch on its way: sent, halved where it is refused, looked up where nothing was heard, read back where the
-//! platform's word is not enough.
+//! One batch on its way: sent, halved where it is refused, looked up where nothing was heard. What is asked after the
+//! platform accepted is in `read_back`.
 
 use super::{Lines, RestSink};
 use crate::job;

@@ -449,11 +449,6 @@ impl B2Market {
         lock(&self.inside.state).tokens.clear();
     }
 
-    /// Changes how long tokens issued from now on are good for.
-    pub fn set_token_lifetime(&self, lifetime: Duration) {
-        lock(&self.inside.state).tokens.lifetime = lifetime;
-    }
-
     /// Changes the largest page it serves.
     pub fn set_max_page_size(&self, rows: usize) {
         lock(&self.inside.state).max_page_size = rows.max(1);

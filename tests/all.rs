@@ -28,6 +28,7 @@ mod scheduler;
 mod seeds;
 mod shop;
 mod sql;
+mod status_page;
 mod steps;
 mod support;
 mod unit_file;

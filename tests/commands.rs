@@ -1,6 +1,6 @@
 //! Commands as their user types them: what they print and how they end.
 
-use crate::support::{Site, connections, json, program, repository, signal, soon, stderr};
+use crate::support::{Judge, Site, connections, json, program, repository, signal, soon, stderr};
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Output, Stdio};
@@ -236,8 +236,11 @@ async fn the_demo_shows_every_platform_and_ends_with_ctrl_c() {
         let line = soon("the demo's next line", lines.next_line()).await.unwrap();
         line.unwrap_or_else(|| panic!("the demo ended by itself"))
     };
+    let mut page = None;
     let health = loop {
         let line = next().await;
+        let at = line.find("http").filter(|_| line.contains("status page"));
+        page = page.or(at.map(|at| line[at..].to_owned()));
         if let Some(at) = line.find("http").filter(|_| line.ends_with("/health")) {
             break line[at..].to_owned();
         }
@@ -269,6 +272,16 @@ async fn the_demo_shows_every_platform_and_ends_with_ctrl_c() {
     {
         assert_eq!(health["jobs"][job]["status"], "ok", "{health}");
     }
+    let judge = Judge::new(&stdout(&cadenced(&["schema"])));
+    for file in ["cadenced.toml", "site/one.toml", "site/b2market.toml"] {
+        let text = fs::read_to_string(dir.path().join("state/demo").join(file)).unwrap();
+        assert_eq!(judge.refusals(&text.parse().unwrap()), [""; 0], "{file}");
+    }
+    let page = reqwest::get(page.unwrap()).await.unwrap().text().await.unwrap();
+    assert!(
+        page.contains("<title>ok · cadenced</title>") && page.contains("id=\"job-one-stocks\""),
+        "{page}"
+    );
     let asked = Instant::now();
     signal(demo.id().unwrap(), "INT");
     assert_eq!(soon("the demo's end", demo.wait()).await.unwrap().code(), Some(0));

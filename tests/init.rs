@@ -1,7 +1,7 @@
 //! `cadenced init` writes a directory that can be used as it is, keeps secrets apart, and writes nothing over.
 
 use crate::sql::interface;
-use crate::support::{Erp, program, stderr};
+use crate::support::{Erp, Judge, program, stderr};
 use cadenced::connection::Dialect;
 use cadenced::sandbox::{B2Market, One, b2market, one};
 use std::fs;
@@ -91,6 +91,17 @@ async fn what_it_writes_checks_and_runs_against_the_platforms() {
     assert!(!written.contains(KEY) && !written.contains("b2m-secret"), "{written}");
     for secret in ["secrets/one-api-auth", "secrets/b2market-password"] {
         assert_eq!((mode(&world.path(secret)), mode(&world.path("secrets"))), (0o600, 0o700));
+    }
+
+    let schema = fs::read_to_string(world.path("cadenced.schema.json")).unwrap();
+    assert_eq!(schema.as_bytes(), world.run(&["schema"]).stdout);
+    let judge = Judge::new(&schema);
+    for (file, to_schema) in [("cadenced.toml", "./"), ("site/ours.toml", "../"), ("schedules/one.toml", "")]
+    {
+        let text = fs::read_to_string(world.path(file)).unwrap();
+        assert_eq!(judge.refusals(&text.parse().unwrap()), [""; 0], "{file}");
+        let named = text.starts_with(&format!("#:schema {to_schema}cadenced.schema.json\n"));
+        assert!(named || to_schema.is_empty(), "{file}");
     }
 
     let check = world.run(&["--config", "shop/cadenced.toml", "check"]);

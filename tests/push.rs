@@ -202,18 +202,13 @@ async fn an_answer_that_was_lost_is_asked_for_again() {
     all_equal(&site).await;
 }
 
-/// Stocks in all: a tenth of a large site's, in batches of a tenth. `CADENCED_STOCKS=100000` makes it the whole.
-fn stocks() -> u32 {
-    std::env::var("CADENCED_STOCKS").ok().and_then(|number| number.parse().ok()).unwrap_or(10_000)
-}
-
 #[tokio::test]
 async fn stocks_go_in_full_requests_then_exactly_what_changed_then_nothing() {
+    const STOCKS: u64 = 100_000;
     const WAREHOUSES: u32 = 5;
-    let (articles, lines) = (stocks() / WAREHOUSES, stocks() as usize / 10);
-    let erp = erp::Size { warehouses: WAREHOUSES, articles };
-    let schedule =
-        format!("[job.{JOB}]\ncron = \"0 0 0 1 1 *\"\npush = {{ batch = {{ records = {lines} }} }}\n");
+    let lines = 10_000;
+    let erp = erp::Size { warehouses: WAREHOUSES, articles: STOCKS as u32 / WAREHOUSES };
+    let schedule = format!("[job.{JOB}]\ncron = \"0 0 0 1 1 *\"\n");
     let site = Site::new(Setup { erp, ..Setup::default() }, &schedule).await;
     let first = site.once(JOB).await;
     assert_eq!((first.outcome, first.counts.requests), (Outcome::Ok, 10));
@@ -221,7 +216,7 @@ async fn stocks_go_in_full_requests_then_exactly_what_changed_then_nothing() {
     assert_eq!(site.one.counts(), all, "ten full requests");
     all_equal(&site).await;
 
-    let changed = u64::from(stocks() / 100);
+    let changed = STOCKS / 100;
     sqlx::query("UPDATE stock_levels SET thousandths = thousandths + 1000 WHERE rowid % 100 = 7")
         .execute(&site.erp)
         .await
@@ -232,6 +227,6 @@ async fn stocks_go_in_full_requests_then_exactly_what_changed_then_nothing() {
     all_equal(&site).await;
 
     let requests = site.one.wire.count();
-    assert_eq!(site.once(JOB).await.counts.unchanged, u64::from(stocks()));
+    assert_eq!(site.once(JOB).await.counts.unchanged, STOCKS);
     assert_eq!(site.one.wire.count(), requests, "nothing changed: nothing is asked");
 }

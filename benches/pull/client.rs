@@ -1,17 +1,12 @@
 //! One side of the comparison: runs it once in a fresh directory, checks that every order arrived, says what it took.
 
-use crate::{Result, floor, measure, workplace};
-use cadenced::clock::SystemClock;
-use cadenced::config::{self, Sources};
-use cadenced::daemon;
-use cadenced::run::Outcome;
+use crate::sides::{Result, load, once, workplace};
+use crate::{floor, measure};
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::watch;
 
 /// What one run took.
 #[derive(Debug, Serialize, Deserialize)]
@@ -60,13 +55,10 @@ pub(crate) fn run(side: &str, orders: u64, page: u64, url: &str) -> Result<Measu
     })
 }
 
-/// One run of a configured job, as `cadenced once` makes it: state opened, slot claimed, run, slot closed.
+/// One run of a configured job.
 async fn cadenced(place: &Path, orders: u64, page: u64, url: &str) -> Result<()> {
-    let file = place.join("cadenced.toml");
-    std::fs::write(
-        &file,
-        format!(
-            r#"
+    let configuration = format!(
+        r#"
 [connection.erp]
 sql = "sqlite://erp.db"
 
@@ -94,16 +86,7 @@ start = "1999-01-01 01:00:00"
 overlap = "10m"
 settle = "60s"
 "#
-        ),
-    )?;
-    let loaded = config::load(&Sources { file: Some(file), ..Sources::default() })
-        .map_err(|mistakes| format!("{mistakes:?}"))?;
-    let job = loaded.jobs.values().next().ok_or("no job")?;
-    let (_stop, stopped) = watch::channel(false);
-    let ended = daemon::once(&loaded, job, Arc::new(SystemClock), stopped).await?.ended;
-    if ended.outcome == Outcome::Ok && ended.counts.written == orders {
-        Ok(())
-    } else {
-        Err(format!("{ended:?}").into())
-    }
+    );
+    let counts = once(&load(place, &configuration)?).await?;
+    if counts.written == orders { Ok(()) } else { Err(format!("{counts:?}").into()) }
 }

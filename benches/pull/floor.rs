@@ -1,7 +1,7 @@
 //! The floor: what pulling costs anybody. The same HTTP client and database driver, rows kept as the bytes they came as,
 //! one transaction a page; no state, no digests, no watermark, and a crash starts from nothing.
 
-use crate::Result;
+use crate::sides::Result;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use sqlx::sqlite::SqliteConnectOptions;

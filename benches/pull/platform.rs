@@ -1,11 +1,10 @@
 //! The platform: orders by pages, made of one text with a few bytes exchanged, so that serving costs next to nothing.
 
-use crate::Result;
+use crate::sides::Result;
 use cadenced::clock::{Clock as _, SystemClock};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::thread;
+use std::net::TcpStream;
 
 /// When the first order was last changed; each one after it a second later.
 const FIRST_CHANGE: &str = "2025-01-01T00:00:00Z";
@@ -13,21 +12,8 @@ const FIRST_CHANGE: &str = "2025-01-01T00:00:00Z";
 /// An order but for its id and its time of change.
 const REST: &str = r##""reference":"WEB-2025-EU","client":{"id":"c-20981","name":"Muebles Ebro y Compañía S.L.","vat":"ESB50123456","email":"compras@muebles-ebro.example.com"},"status":"confirmed","season":"2025-2","shippingAddress":{"street":"Polígono Malpica, calle F 34","city":"Zaragoza","zip":"50016","country":"ES"},"billingAddress":{"street":"Paseo de la Independencia 21, 4º","city":"Zaragoza","zip":"50001","country":"ES"},"lines":[{"sku":"A-00017","name":"Oak table 180x90, oiled","quantity":"2.000","price":"389.9000","discount":"5.00"},{"sku":"A-00231","name":"Chair, beech, upholstered, anthracite","quantity":"8.000","price":"79.9500","discount":"0.00"},{"sku":"A-01042","name":"Felt pads, self-adhesive, 40 mm","quantity":"40.000","price":"0.3500","discount":"0.00"}],"dateOrder":"2025-01-01 09:12:44","dateDelivery":"2025-01-15","observation":"Deliver before noon; call the porter on arrival.","grossAmount":"1433.4000","taxAmount":"292.8240","totalAmount":"1687.2340","totalQuantity":50,"currency":"EUR","isSale":true,"active":true,"createdBy":"agent-7","createdAt":"2025-01-01 09:12:44"}"##;
 
-/// Serves until the input ends; the address goes to the output.
-pub(crate) fn serve(orders: u64) -> Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    println!("http://{}", listener.local_addr()?);
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            // A client that goes away ends its connection, and nothing else.
-            thread::spawn(move || answer_all(stream, orders).unwrap_or_default());
-        }
-    });
-    std::io::stdin().read_line(&mut String::new())?;
-    Ok(())
-}
-
-fn answer_all(mut stream: TcpStream, orders: u64) -> Result<()> {
+/// Answers the requests of one connection.
+pub(crate) fn answer_all(mut stream: TcpStream, orders: u64) -> Result<()> {
     stream.set_nodelay(true)?;
     let first = DateTime::parse_from_rfc3339(FIRST_CHANGE)?.to_utc();
     let mut requests = BufReader::new(stream.try_clone()?);

@@ -1,20 +1,15 @@
 //! One side of the comparison: goes over its rows four times and checks each time that the platform got what changed.
 
-use crate::{Result, measure};
-use cadenced::clock::SystemClock;
-use cadenced::config::{self, Loaded, Sources};
-use cadenced::daemon;
-use cadenced::run::Outcome;
+use crate::measure;
+use crate::sides::{Result, load, once, workplace};
+use cadenced::config::Loaded;
 use futures_util::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode};
 use sqlx::{Connection as _, Row as _, SqliteConnection};
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::watch;
 
 /// Lines in one request.
 const LINES: usize = 10_000;
@@ -38,7 +33,7 @@ enum Side {
 }
 
 pub(crate) fn run(side: &str, rows: u64, url: &str) -> Result<Vec<Measured>> {
-    let place = tempfile::tempdir_in(Path::new(env!("CARGO_TARGET_TMPDIR")))?;
+    let place = workplace()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let options = SqliteConnectOptions::new()
@@ -60,7 +55,7 @@ pub(crate) fn run(side: &str, rows: u64, url: &str) -> Result<Vec<Measured>> {
         let http = reqwest::Client::builder().no_proxy().build()?;
         let mut side = match side {
             "floor" => Side::Floor { http: http.clone(), digests: HashMap::new() },
-            "cadenced" => Side::Cadenced(Box::new(load(place.path(), url)?)),
+            "cadenced" => Side::Cadenced(Box::new(load(place.path(), &configuration(url))?)),
             other => return Err(format!("there is no side `{other}`").into()),
         };
         let all = rows.div_ceil(WAREHOUSES).div_ceil(LINES as u64) * WAREHOUSES;
@@ -78,7 +73,7 @@ pub(crate) fn run(side: &str, rows: u64, url: &str) -> Result<Vec<Measured>> {
             let (started, cpu_before) = (Instant::now(), measure::cpu_seconds());
             match &mut side {
                 Side::Floor { http, digests } => push(&options, http, url, digests).await?,
-                Side::Cadenced(loaded) => once(loaded).await?,
+                Side::Cadenced(loaded) => drop(once(loaded).await?),
             }
             let seconds = started.elapsed().as_secs_f64();
             let cpu_seconds = measure::cpu_seconds() - cpu_before;
@@ -141,12 +136,9 @@ async fn send(http: &reqwest::Client, url: &str, warehouse: &str, lines: Vec<Str
     Ok(())
 }
 
-fn load(place: &Path, url: &str) -> Result<Loaded> {
-    let file = place.join("cadenced.toml");
-    std::fs::write(
-        &file,
-        format!(
-            r#"
+fn configuration(url: &str) -> String {
+    format!(
+        r#"
 [connection.erp]
 sql = "sqlite://erp.db"
 
@@ -166,16 +158,5 @@ batch = {{ records = {LINES} }}
 body = {{ stocks = "$records", stocksToRemove = "$gone.sku" }}
 idempotent = true
 "#
-        ),
-    )?;
-    let sources = Sources { file: Some(file), ..Sources::default() };
-    config::load(&sources).map_err(|mistakes| format!("{mistakes:?}").into())
-}
-
-/// One run of the configured job, as `cadenced once` makes it: state opened, slot claimed, run, slot closed.
-async fn once(loaded: &Loaded) -> Result<()> {
-    let job = loaded.jobs.values().next().ok_or("no job")?;
-    let (_stop, stopped) = watch::channel(false);
-    let ended = daemon::once(loaded, job, Arc::new(SystemClock), stopped).await?.ended;
-    if ended.outcome == Outcome::Ok { Ok(()) } else { Err(format!("{ended:?}").into()) }
+    )
 }

@@ -16,28 +16,21 @@ mod client;
 #[path = "../measure.rs"]
 mod measure;
 mod platform;
+#[path = "../sides.rs"]
+mod sides;
 
 use client::Measured;
-use std::error::Error;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Command, Stdio};
-
-/// Anything that goes wrong ends the benchmark.
-pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+use sides::{Platform, Result, SIDES, argument, measured, number};
+use std::process::Command;
 
 fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let text = |name: &str| {
-        let place = arguments.iter().position(|argument| argument == name)?;
-        arguments.get(place + 1).map(String::as_str)
-    };
-    let rows = text("--rows").map_or(Ok(100_000), str::parse)?;
-    let line_micros = text("--line-micros").map_or(Ok(50), str::parse)?;
-    match text("--as") {
+    let rows = number("--rows")?.unwrap_or(100_000);
+    let line_micros = number("--line-micros")?.unwrap_or(50);
+    match argument("--as").as_deref() {
         None => compare(rows, line_micros),
-        Some("platform") => platform::serve(line_micros),
+        Some("platform") => sides::serve(move |stream| platform::answer_all(stream, line_micros)),
         Some(side) => {
-            let measured = client::run(side, rows, text("--url").unwrap_or_default())?;
+            let measured = client::run(side, rows, &argument("--url").unwrap_or_default())?;
             println!("{}", serde_json::to_string(&measured)?);
             Ok(())
         }
@@ -46,11 +39,8 @@ fn main() -> Result<()> {
 
 /// Starts the platform and, one after the other, the clients; prints the table.
 fn compare(rows: u64, line_micros: u64) -> Result<()> {
-    let mut platform = again("platform", rows)?;
-    let platform = platform.args(["--line-micros", &line_micros.to_string()]);
-    let mut platform = platform.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
-    let mut url = String::new();
-    BufReader::new(platform.stdout.take().ok_or("no output")?).read_line(&mut url)?;
+    let platform =
+        Platform::start(again("platform", rows)?.args(["--line-micros", &line_micros.to_string()]))?;
     println!(
         "{rows} stocks in 5 warehouses, from SQLite to a platform on loopback that takes {line_micros} µs a line\n"
     );
@@ -61,12 +51,8 @@ fn compare(rows: u64, line_micros: u64) -> Result<()> {
         "|-----------|----------|---------:|--------:|--------:|------:|-------------:|-----------------------:|"
     );
     let mut floor: Vec<Measured> = Vec::new();
-    for side in ["floor", "cadenced"] {
-        let output = again(side, rows)?.args(["--url", url.trim()]).stderr(Stdio::inherit()).output()?;
-        if !output.status.success() {
-            return Err(format!("{side} failed: {}", String::from_utf8_lossy(&output.stdout)).into());
-        }
-        let passes: Vec<Measured> = serde_json::from_slice(&output.stdout)?;
+    for side in SIDES {
+        let passes: Vec<Measured> = measured(again(side, rows)?.args(["--url", &platform.url]))?;
         for (place, pass) in passes.iter().enumerate() {
             let beside = floor.get(place).unwrap_or(pass);
             println!(
@@ -84,15 +70,13 @@ fn compare(rows: u64, line_micros: u64) -> Result<()> {
             floor = passes;
         }
     }
-    drop(platform.stdin.take());
-    platform.wait()?;
-    Ok(())
+    platform.stop()
 }
 
-/// This program again, in another role.
+/// This program in another role, its memory allocated as the shipped unit has it.
 fn again(role: &str, rows: u64) -> Result<Command> {
-    let mut command = Command::new(std::env::current_exe()?);
-    command.args(["--as", role, "--rows", &rows.to_string()]);
+    let mut command = sides::again(role)?;
+    command.args(["--rows", &rows.to_string()]);
     command.env("MALLOC_ARENA_MAX", "1").env("MALLOC_TRIM_THRESHOLD_", "65536");
     Ok(command)
 }

@@ -1,8 +1,8 @@
 //! The platform: takes stocks, keeps nothing but how many requests and lines came.
 
-use crate::Result;
+use crate::sides::Result;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -10,21 +10,8 @@ use std::time::Duration;
 static REQUESTS: AtomicU64 = AtomicU64::new(0);
 static LINES: AtomicU64 = AtomicU64::new(0);
 
-/// Serves until the input ends; the address goes to the output.
-pub(crate) fn serve(line_micros: u64) -> Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    println!("http://{}", listener.local_addr()?);
-    thread::spawn(move || {
-        for stream in listener.incoming().flatten() {
-            // A client that goes away ends its connection, and nothing else.
-            thread::spawn(move || answer_all(stream, line_micros).unwrap_or_default());
-        }
-    });
-    std::io::stdin().read_line(&mut String::new())?;
-    Ok(())
-}
-
-fn answer_all(mut stream: TcpStream, line_micros: u64) -> Result<()> {
+/// Answers the requests of one connection.
+pub(crate) fn answer_all(mut stream: TcpStream, line_micros: u64) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut requests = BufReader::new(stream.try_clone()?);
     let mut body = Vec::new();

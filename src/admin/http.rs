@@ -1,6 +1,7 @@
 //! The paths, their parameters and who may use them. Every answer below `/api` is JSON, refusals too.
 
 use super::control::{Again, Condition, Control, Readiness, Refusal, Wait};
+use super::page::{self, Refresh};
 use crate::connectors::Wanted;
 use crate::telemetry;
 use crate::transfer::RejectClass;
@@ -8,7 +9,7 @@ use crate::watermark::Mark;
 use crate::words::{ConnectionName, JobName};
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, RawQuery, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -70,6 +71,7 @@ pub fn router(control: Arc<dyn Control>, access: Access) -> Router {
         .fallback(no_such_path)
         .layer(axum::middleware::from_fn_with_state(Arc::new(access), admit));
     Router::new()
+        .route("/", get(status_page))
         .route("/livez", get(async || "ok\n"))
         .route("/readyz", get(readyz))
         .route("/health", get(health))
@@ -122,6 +124,16 @@ async fn health(State(control): Daemon) -> Response {
         Condition::Ok | Condition::Degraded | Condition::Off => StatusCode::OK,
     };
     (status, Json(health)).into_response()
+}
+
+/// Always 200: it is for people, and says itself what is wrong.
+async fn status_page(State(control): Daemon, RawQuery(query): RawQuery) -> Result<Response, Refusal> {
+    let overview = control.overview().await;
+    let refresh = if query.as_deref() == Some(page::STILL) { Refresh::Never } else { Refresh::Often };
+    // Of a thousand jobs it is a megabyte.
+    let page = tokio::task::spawn_blocking(move || page::render(&overview, refresh)).await;
+    let page = page.map_err(|error| Refusal::Internal { message: format!("the status page: {error}") })?;
+    Ok((page::headers(), page).into_response())
 }
 
 async fn metrics(State(control): Daemon) -> impl IntoResponse {

@@ -1,7 +1,9 @@
 //! The control API over real sockets, in front of a daemon that answers from a script.
 
 use super::control::*;
-use super::{Access, CONTROL_SOCKET, ClientError, Control, ControlClient, bind_control, router, serve};
+use super::{
+    Access, CONTROL_SOCKET, ClientError, Control, ControlClient, Overview, bind_control, router, serve,
+};
 use crate::connectors::{Preview, Wanted};
 use crate::rest::{Ping, PingStep};
 use crate::run::{Counts, Outcome, RunRecord};
@@ -83,6 +85,14 @@ impl Control for Scripted {
         let (requests, rejected, stops, tried) = (Vec::new(), Vec::new(), None, Vec::new());
         let what = rows.map_or_else(|| format!("dry-run {job}"), |rows| format!("try {job} {rows}"));
         self.hears(what, Preview { job, counts: None, requests, more_requests: 0, rejected, stops, tried })
+    }
+
+    fn overview(&self) -> BoxFuture<'_, Overview> {
+        Box::pin(async {
+            let health = self.health().await;
+            let (at, timezone) = ("2026-03-29T01:00:00Z".parse().unwrap(), "Europe/Warsaw".to_owned());
+            Overview { at, timezone, readiness: self.readiness, health, jobs: Vec::new() }
+        })
     }
 
     fn status(&self) -> BoxFuture<'_, Answer<Vec<JobStatus>>> {
@@ -479,4 +489,27 @@ async fn serving_ends_when_told_to_though_a_client_holds_on() {
     drop(stop);
     let ended: io::Result<()> = server.await.unwrap();
     ended.unwrap();
+}
+
+#[tokio::test]
+async fn the_status_page_needs_no_token_and_is_no_failure_of_its_own() {
+    let control = Scripted::new(Readiness::Draining, Condition::Failing);
+    let (address, _stop) = on_tcp(Arc::clone(&control), Access::Token(SecretString::from("s3cret"))).await;
+    let response = reqwest::get(format!("{address}/")).await.unwrap();
+    assert_eq!(response.status(), 200);
+    let header = |name: &str| response.headers()[name].to_str().unwrap().to_owned();
+    assert_eq!(header("content-type"), "text/html; charset=utf-8");
+    assert_eq!(header("cache-control"), "no-store");
+    assert_eq!(header("x-content-type-options"), "nosniff");
+    assert!(header("content-security-policy").starts_with("default-src 'none'; style-src 'sha256-"));
+    let page = response.text().await.unwrap();
+    assert!(
+        page.contains("running jobs are let end") && page.contains("1 of 1 job fails (one-stocks)"),
+        "{page}"
+    );
+    assert!(page.contains("http-equiv=refresh"), "it refreshes itself");
+    let (_, still) = get(format!("{address}/?still")).await;
+    assert!(!still.contains("http-equiv=refresh"), "it stands still when told to");
+    let posted = reqwest::Client::new().post(format!("{address}/")).send().await.unwrap();
+    assert_eq!(posted.status(), StatusCode::METHOD_NOT_ALLOWED);
 }

@@ -40,7 +40,7 @@ pub(super) enum Command {
     Next(Next),
     /// Lay a day of all jobs over the quotas of their connections, and say where it does not fit
     Plan(Plan),
-    /// Run one job now, without the daemon
+    /// Run one job now, without the daemon, or through the one that runs
     Once(Once),
     /// Show what becomes of the first rows of a job: source row, mapped record, request; sends no record and writes nothing
     Try(Try),
@@ -76,6 +76,8 @@ pub(super) enum Command {
     /// Put rows through a filter: the process that a job with a `filter` starts for itself
     #[command(name = crate::filter::COMMAND, hide = true)]
     FilterRows,
+    /// Print the JSON Schema of the configuration, with which an editor completes, explains and checks it
+    Schema,
     /// Print a script that teaches a shell to complete these commands
     Completions {
         /// The shell

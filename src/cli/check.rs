@@ -1,6 +1,5 @@
 //! `cadenced check`: every problem of the configuration, or what it comes to.
 
-use super::next::when;
 use super::output::{Exit, NOTHING, Stop, Table, counted, say, shown};
 use super::place::Place;
 use super::{args, runtime};
@@ -53,7 +52,7 @@ fn print(loaded: &Loaded, now: DateTime<Utc>, out: &mut impl Write) -> Result<()
             slot(),
             slot(),
             slot(),
-            when(job),
+            job.when(),
             set_by(loaded, job),
         ]);
     }

@@ -197,6 +197,7 @@ fn introduction(dir: &Path, platforms: &[Running], admin: SocketAddr) -> String 
     text.push_str(&format!(
         "\n\
          \u{20}  state, configuration, ERP   {dir}\n\
+         \u{20}  status page                 http://{admin}/\n\
          \u{20}  health                      curl http://{admin}/health\n\
          \u{20}  every job                   cadenced --config {dir}/cadenced.toml status\n\
          \u{20}  stop                        Ctrl-C\n",

@@ -1,5 +1,6 @@
 //! `cadenced init`: a fresh configuration directory for the platforms that are wanted. It holds the daemon's file, copies of the
-//! shipped schedules, a place for changes of one's own, the ERP's SQL, and each secret in a file that only its owner reads.
+//! shipped schedules, a place for changes of one's own, the ERP's SQL, the schema by which an editor explains it all, and each
+//! secret in a file that only its owner reads.
 //!
 //! What is not given as a flag is asked for on a terminal; elsewhere a missing address is an error, and a missing secret a file
 //! to be filled. Nothing that is there is ever written over.
@@ -8,6 +9,7 @@ use super::args::Init;
 use super::kits::{KITS, Kit, Setting};
 use super::output::{Exit, Stop, say};
 use super::place::Place;
+use super::schema;
 use crate::config::{self, Sources};
 use crate::connection::Dialect;
 use std::collections::BTreeMap;
@@ -35,6 +37,7 @@ pub(super) fn init(place: &Place, args: &Init, out: &mut impl Write) -> Result<E
         files.add(&format!("erp/{}.sql", kit.name), kit.sql(dialect).to_owned(), 0o644);
     }
     files.add("site/ours.toml", OURS.to_owned(), 0o644);
+    files.add("cadenced.schema.json", schema()?, 0o644);
     answers.finish()?;
     files.write()?;
     check(&args.dir)?;
@@ -42,7 +45,7 @@ pub(super) fn init(place: &Place, args: &Init, out: &mut impl Write) -> Result<E
     Ok(Exit::Ok)
 }
 
-const OURS: &str = "# What this site changes of the shipped schedules, key by key; an update of those leaves it alone.\n#\n\
+const OURS: &str = "#:schema ../cadenced.schema.json\n\n# What this site changes of the shipped schedules, key by key; an update of those leaves it alone.\n#\n\
     #     [job.one-stocks]\n#     cron = \"0 */5 * * * *\"\n";
 
 /// The settings given as flags, and whoever can be asked for the others.
@@ -219,7 +222,7 @@ fn daemon_file(
 ) -> Result<String, Stop> {
     let state = quoted(&state.display().to_string());
     let mut text = format!(
-        "# The daemon's configuration. Every other key is described in packaging/cadenced.toml of the sources; `cadenced check`\n\
+        "#:schema ./cadenced.schema.json\n\n# The daemon's configuration. Every other key is described in packaging/cadenced.toml of the sources; `cadenced check`\n\
          # says what is wrong with it, and where.\n\n\
          # The zone of jobs that name none; the shipped ones name theirs.\ntimezone = \"UTC\"\n\
          # Where watermarks, the ledger and rejects are kept.\nstate = {state}\n\

@@ -28,6 +28,7 @@ pub use output::Exit;
 
 use crate::admin::ControlClient;
 use crate::clock::{Clock as _, SystemClock};
+use crate::config;
 use crate::filter;
 use args::{Cli, Command};
 use clap::{CommandFactory as _, Parser as _};
@@ -82,6 +83,10 @@ fn perform(cli: Cli, out: &mut impl Write) -> Result<Exit, Stop> {
             filter::serve(std::io::stdin().lock(), out)?;
             Ok(Exit::Ok)
         }
+        Command::Schema => {
+            out.write_all(schema()?.as_bytes())?;
+            Ok(Exit::Ok)
+        }
         Command::Completions { shell } => completions(shell, out),
         Command::Man { dir } => man::man(&dir),
         Command::Next(args) => next::next(&place, &args, SystemClock.now(), out),
@@ -116,9 +121,15 @@ async fn perform_talking(command: Command, place: &Place, out: &mut impl Write) 
         | Command::Check(_)
         | Command::Next(_)
         | Command::FilterRows
+        | Command::Schema
         | Command::Completions { .. }
         | Command::Man { .. } => Err(Stop::new(Exit::Internal, "this command needs no daemon")),
     }
+}
+
+/// The schema that `cadenced schema` prints.
+fn schema() -> Result<String, Stop> {
+    config::schema().map_err(|error| Stop::new(Exit::Internal, error.to_string()))
 }
 
 /// `cadenced completions`.

@@ -4,9 +4,7 @@
 use super::args::{Format, Next};
 use super::output::{Exit, Stop, json_line, offset, say};
 use super::place::{Place, job};
-use crate::job::{Job, Trigger, Work};
 use crate::schedule::{Slots, Timetable, splay_of};
-use crate::words::JobName;
 use chrono::{DateTime, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, TimeZone as _, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
@@ -48,28 +46,10 @@ pub(super) fn next(
         let job = job(&loaded, name)?;
         match job.trigger.timetable() {
             Some(timetable) => rows.push(Row::new(Some(job.name.as_str()), timetable, args, now)?),
-            None => say(format!("{name}: no slots of its own, it is due {}", when(job))),
+            None => say(format!("{name}: no slots of its own, it is due {}", job.when())),
         }
     }
     print(rows, args.format, out)
-}
-
-/// When a job is due, in words.
-pub(super) fn when(job: &Job) -> String {
-    if let Work::Receive(receive, _) = &job.work {
-        return format!("when its platform calls {}", receive.describe());
-    }
-    match &job.trigger {
-        Trigger::Timetable(timetable) => timetable.describe(),
-        Trigger::Initial(parents) if parents.is_empty() => "once, on the first import".to_owned(),
-        Trigger::Initial(parents) => format!("once, on the first import, after that of {}", list(parents)),
-        Trigger::After(parents) => format!("after {}", list(parents)),
-        Trigger::Manual => "when a person asks for it".to_owned(),
-    }
-}
-
-fn list(jobs: &[JobName]) -> String {
-    jobs.iter().map(JobName::as_str).collect::<Vec<_>>().join(", ")
 }
 
 /// The slots of one job, or of an expression.

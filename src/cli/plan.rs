@@ -4,7 +4,7 @@
 use super::args::{Format, Plan};
 use super::control::took;
 use super::keep::Keeper;
-use super::output::{Exit, NOTHING, Stop, Table, json_line, say};
+use super::output::{Exit, NOTHING, Stop, Table, counted, json_line, say};
 use super::place::Place;
 use crate::config::Loaded;
 use crate::job::Job;
@@ -161,10 +161,10 @@ fn print_grounds(report: &Report, out: &mut impl Write) -> Result<(), Stop> {
     let mut lines = Vec::new();
     for job in report.jobs.iter().filter(|job| job.figures == plan::Source::Measured(0).as_str()) {
         lines.push(format!(
-            "{}: measured in {} runs: {} requests and {} usually, {} and {} at worst",
+            "{}: measured in {}: {} and {} usually, {} and {} at worst",
             job.job,
-            job.runs,
-            job.requests,
+            counted(job.runs as u64, "run"),
+            counted(job.requests, "request"),
             length(job.seconds),
             job.requests_at_worst,
             length(job.seconds_at_worst),

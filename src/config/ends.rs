@@ -8,7 +8,7 @@ use super::layers::resolve_path;
 use super::reader::Table;
 use super::units::{self, Wrong};
 use crate::job::{FieldMap, OnGone, Read, Shaping, Target, Write};
-use crate::words::ConnectionName;
+use crate::words::{ConnectionName, JobName};
 use serde_json::Number;
 
 /// The `[connection]` and `[job]` tables, for the jobs that name them.
@@ -16,7 +16,7 @@ pub(super) struct Connections<'a> {
     /// The table of all.
     pub(super) tables: Option<&'a Node>,
     /// The tables of all jobs, for what they say about each other.
-    pub(super) jobs: Option<&'a Node>,
+    pub(super) jobs: &'a Node,
     /// Not every file could be read: what is missing may be there.
     pub(super) incomplete: bool,
 }
@@ -43,6 +43,24 @@ impl Connections<'_> {
             }
             _ => Ok(name),
         }
+    }
+
+    /// The name of a job there is.
+    pub(super) fn job(&self, node: &Node) -> Result<JobName, Wrong> {
+        let text = units::text(node)?;
+        let name = JobName::new(text).map_err(units::refused)?;
+        if self.incomplete || self.jobs.get(text).is_some() { Ok(name) } else { Err(self.no_job(text)) }
+    }
+
+    /// Says that there is no such job.
+    pub(super) fn no_job(&self, text: &str) -> Wrong {
+        let help = did_you_mean(text, self.job_names());
+        Wrong::new(format!("there is no job `{text}`")).help(help)
+    }
+
+    /// The names of all jobs, in the order they were written in.
+    pub(super) fn job_names(&self) -> impl Iterator<Item = &str> {
+        self.jobs.entries().iter().map(|(name, _)| name.as_str())
     }
 }
 

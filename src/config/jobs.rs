@@ -15,28 +15,26 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Reads all jobs into `loaded`; those with a mistake are left out.
 pub(super) fn read(all: &Table<'_>, zone: Tz, connections: &Connections<'_>, loaded: &mut Loaded) {
-    let names: Vec<&str> = all.node.entries().iter().map(|(name, _)| name.as_str()).collect();
     for (text, node) in all.node.entries() {
         let name = all.read(text, node, |node| {
             JobName::new(text).map_err(|bad| units::refused(bad).at(node.key_at.clone()))
         });
         let (Some(name), Some(table)) = (name, all.below(text, node)) else { continue };
         if node.key_at.kind != OriginKind::File && !connections.incomplete {
-            let others = names.iter().copied().filter(|other| other != text);
-            let help = did_you_mean(text, others);
+            let help = did_you_mean(text, connections.job_names().filter(|other| other != text));
             let problem = "no file describes this job; variables and flags only change jobs";
             all.error(Some(text), &node.key_at, Wrong::new(problem).help(help));
             continue;
         }
         let estimate = estimate(&table);
         let import = table.get("import", import);
-        if let Some(job) = job(&table, name.clone(), zone, connections, &names) {
+        if let Some(job) = job(&table, name.clone(), zone, connections) {
             loaded.imports.extend(import.map(|import| (name.clone(), import)));
             loaded.estimates.extend(estimate.map(|estimate| (name.clone(), estimate)));
             loaded.jobs.insert(name, job);
         }
     }
-    parents(all, connections.incomplete);
+    parents(all, connections);
     echoes(all, loaded);
     steps::continued(all, connections.incomplete, loaded);
 }
@@ -72,20 +70,14 @@ fn echoes(all: &Table<'_>, loaded: &mut Loaded) {
     }
 }
 
-fn job(
-    table: &Table<'_>,
-    name: JobName,
-    zone: Tz,
-    connections: &Connections<'_>,
-    names: &[&str],
-) -> Option<Job> {
+fn job(table: &Table<'_>, name: JobName, zone: Tz, connections: &Connections<'_>) -> Option<Job> {
     let errors = table.errors();
     let summary = table.get("summary", |node| units::text(node).map(str::to_owned)).unwrap_or_default();
     let enabled = table.get("enabled", units::flag).unwrap_or(true);
     let trigger = trigger::read(table, zone);
     let policy = policy(table);
     let own_zone = table.node.get("timezone").and_then(|node| units::zone(node).ok());
-    let work = work(table, own_zone.unwrap_or(zone), connections, names);
+    let work = work(table, own_zone.unwrap_or(zone), connections);
     table.finish();
     let (Some(trigger), Some(work), true) = (trigger, work, table.is_clean_since(errors)) else {
         return None;
@@ -146,15 +138,15 @@ fn timeout_fits(table: &Table<'_>, trigger: &Trigger, policy: &Policy) {
 }
 
 /// The two ends; nothing if any of them is wrong.
-fn work(table: &Table<'_>, zone: Tz, connections: &Connections<'_>, names: &[&str]) -> Option<Work> {
+fn work(table: &Table<'_>, zone: Tz, connections: &Connections<'_>) -> Option<Work> {
     if table.node.get("step").is_some() {
-        return steps::read(table, connections, names);
+        return steps::read(table, connections);
     }
     // A chain that is still to be described is a complete schedule.
     for key in ["steps", "to", "continues"] {
         table.take(key);
     }
-    let shaping = map::shaping(table, connections, names);
+    let shaping = map::shaping(table, connections);
     let [pull, write, read, push, upload, receive] =
         ["pull", "write", "read", "push", "upload", "receive"].map(|key| table.table(key));
     let has = |key: &str| table.node.get(key).is_some();
@@ -164,8 +156,8 @@ fn work(table: &Table<'_>, zone: Tz, connections: &Connections<'_>, names: &[&st
     let read_end = read.as_ref().map(|read| ends::read(read, connections));
     let key = read_end.as_ref().and_then(Option::as_ref).map(|read| read.key.as_slice());
     let push_end = match (&push, &upload) {
-        (Some(push), _) => Some(push::read(push, connections, key, shaping, names)),
-        (None, Some(upload)) => Some(upload::read(upload, connections, shaping, names)),
+        (Some(push), _) => Some(push::read(push, connections, key, shaping)),
+        (None, Some(upload)) => Some(upload::read(upload, connections, shaping)),
         (None, None) => None,
     };
     if let (Some(_), Some(upload)) = (&push, &upload) {
@@ -217,7 +209,7 @@ fn work(table: &Table<'_>, zone: Tz, connections: &Connections<'_>, names: &[&st
         (.., Some(read), Some(push)) => Some(Work::Push(Box::new(read?), Box::new(push?))),
         (None, None, None, None) if !trigger::is_given(table.node) && receive_end.is_none() => {
             let name = table.name();
-            let others = names.iter().copied().filter(|other| *other != name);
+            let others = connections.job_names().filter(|other| *other != name);
             let help = did_you_mean(name, others).unwrap_or_else(|| {
                 "a job needs a trigger (`cron`) and its ends (`pull` and `write`, or `read` and `push`)"
                     .to_owned()
@@ -231,7 +223,7 @@ fn work(table: &Table<'_>, zone: Tz, connections: &Connections<'_>, names: &[&st
 }
 
 /// `after` names jobs that exist, and no job waits for itself.
-fn parents(all: &Table<'_>, incomplete: bool) {
+fn parents(all: &Table<'_>, connections: &Connections<'_>) {
     let entries = all.node.entries();
     let jobs: BTreeMap<&str, &[Node]> = entries
         .iter()
@@ -241,10 +233,8 @@ fn parents(all: &Table<'_>, incomplete: bool) {
         let Some(table) = all.below(name, job) else { continue };
         for parent in jobs[name.as_str()] {
             let Ok(text) = units::text(parent) else { continue };
-            if !jobs.contains_key(text) && !incomplete {
-                let help = did_you_mean(text, jobs.keys().copied());
-                let wrong = Wrong::new(format!("there is no job `{text}`")).help(help);
-                table.error(Some("after"), &parent.at, wrong);
+            if !jobs.contains_key(text) && !connections.incomplete {
+                table.error(Some("after"), &parent.at, connections.no_job(text));
             } else if let Some(circle) = circle(name, text, &jobs) {
                 let wrong = Wrong::new(format!("runs in a circle: {}", circle.join(" after ")));
                 table.error(Some("after"), &parent.at, wrong);

@@ -40,18 +40,17 @@ pub(super) const OPTIONS: [&str; 13] = [
 /// What rules may refer to, and what they have referred to so far.
 struct Reading<'a> {
     connections: &'a Connections<'a>,
-    jobs: &'a [&'a str],
     /// The ERP's end of the job, which lookups ask if they don't name another.
     home: Option<&'a Node>,
     lookups: RefCell<Vec<Lookup>>,
 }
 
-/// What happens to the rows of a job; `jobs` are the names of all.
-pub(super) fn shaping(table: &Table<'_>, connections: &Connections<'_>, jobs: &[&str]) -> Shaping {
+/// What happens to the rows of a job.
+pub(super) fn shaping(table: &Table<'_>, connections: &Connections<'_>) -> Shaping {
     let end = |end: &str, key: &str| table.node.get(end).and_then(|end| end.get(key));
     let home = end("read", "from").or_else(|| end("write", "to"));
     let only = table.get("where", condition);
-    Shaping { only, ..of_step(table, home, connections, jobs) }
+    Shaping { only, ..of_step(table, home, connections) }
 }
 
 /// A condition on a row.
@@ -61,13 +60,8 @@ pub(super) fn condition(node: &Node) -> Result<Condition, Wrong> {
 }
 
 /// The same without the condition; `home` is the ERP that lookups ask if they don't name another.
-pub(super) fn of_step(
-    table: &Table<'_>,
-    home: Option<&Node>,
-    connections: &Connections<'_>,
-    jobs: &[&str],
-) -> Shaping {
-    let reading = Reading { connections, jobs, home, lookups: RefCell::default() };
+pub(super) fn of_step(table: &Table<'_>, home: Option<&Node>, connections: &Connections<'_>) -> Shaping {
+    let reading = Reading { connections, home, lookups: RefCell::default() };
     let filter = table.get("filter", |node| {
         let text = units::words(node)?;
         let bad = |bad: filter::BadFilter| Wrong::new(bad.problem).at(node.column(bad.offset));
@@ -81,7 +75,7 @@ pub(super) fn of_step(
 /// A map that looks nothing up.
 pub(super) fn plain(table: &Table<'_>, key: &'static str, connections: &Connections<'_>) -> Option<FieldMap> {
     let below = table.table(key)?;
-    let reading = Reading { connections, jobs: &[], home: None, lookups: RefCell::default() };
+    let reading = Reading { connections, home: None, lookups: RefCell::default() };
     let map = reading.fields(&below);
     if !reading.lookups.into_inner().is_empty() {
         table.error(Some(key), &table.place(key), Wrong::new("can't look anything up"));
@@ -244,14 +238,7 @@ impl Reading<'_> {
         if let (Some(at), None) = (table.node.get("step"), table.node.get("save")) {
             table.error(Some("step"), &at.at, Wrong::new("needs `save`, the name of what the step saves"));
         }
-        let links = table.get("links", |node| {
-            let name = JobName::new(units::text(node)?).map_err(units::refused)?;
-            if self.jobs.contains(&name.as_str()) || self.connections.incomplete {
-                return Ok(LookupSource::Links(name));
-            }
-            let help = did_you_mean(name.as_str(), self.jobs.iter().copied());
-            Err(Wrong::new(format!("there is no job `{name}`")).help(help))
-        });
+        let links = table.get("links", |node| self.connections.job(node).map(LookupSource::Links));
         let by = table.some("by", named_field);
         match (table.node.get("sql"), table.node.get("links")) {
             (None, None) => {
@@ -281,7 +268,7 @@ impl Reading<'_> {
 impl Reading<'_> {
     /// Whether a job, or a step of it, saves something of this name, and keeps it itself.
     fn saves(&self, job: &JobName, step: Option<&str>, name: &str) -> Result<(), Wrong> {
-        let Some(node) = self.connections.jobs.and_then(|jobs| jobs.get(job.as_str())) else { return Ok(()) };
+        let Some(node) = self.connections.jobs.get(job.as_str()) else { return Ok(()) };
         if let Some(keeper) = node.get("continues").and_then(|keeper| units::text(keeper).ok()) {
             let help = format!("name that job: links = \"{keeper}\"");
             return Err(Wrong::new(format!("what `{job}` saves is kept by `{keeper}`")).help(help));

@@ -24,6 +24,7 @@ mod pull;
 mod push;
 mod reader;
 mod receive;
+mod schema;
 mod secret;
 mod settings;
 mod steps;
@@ -35,6 +36,7 @@ mod upload;
 mod tests;
 
 pub use diagnostic::{Diagnostic, OriginKind, Place};
+pub use schema::schema;
 
 use self::document::Node;
 use self::reader::{Report, Table};
@@ -145,8 +147,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Vec<Diagnostic>> {
     if let Some(all) = root.table("job") {
         let incomplete = !merged.broken.is_empty();
         let callers = merged.root.get("inbound").and_then(|inbound| inbound.get("caller"));
-        let named =
-            ends::Connections { tables: merged.root.get("connection"), jobs: Some(all.node), incomplete };
+        let named = ends::Connections { tables: merged.root.get("connection"), jobs: all.node, incomplete };
         jobs::read(&all, loaded.settings.timezone, &named, &mut loaded);
         receive::check(&all, &loaded.jobs, callers);
     }

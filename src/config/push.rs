@@ -10,7 +10,7 @@ use super::units::{self, Wrong};
 use crate::job::map::plain_text;
 use crate::job::push::{Lists, Matched, Method, ReadBack, ResultCounts, Taken, Words};
 use crate::job::{Parent, Push, PushGone, Results, Saved, Send, Shaping, Verify};
-use crate::words::{FieldPath, JobName, Template};
+use crate::words::{FieldPath, Template};
 
 /// A body of this size is built in memory without harm.
 const BATCH_BYTES: u64 = 4 << 20;
@@ -24,13 +24,12 @@ const READ_BACK: [(&str, ReadBack); 3] =
 /// Whether a column is in the key of the read; the problem otherwise.
 pub(super) type InKey<'k> = &'k dyn Fn(&str, String) -> Result<(), Wrong>;
 
-/// How a platform is told. `key` are the columns of the read's key, if those are known; `names` are those of all jobs.
+/// How a platform is told. `key` are the columns of the read's key, if those are known.
 pub(super) fn read(
     table: &Table<'_>,
     connections: &Connections<'_>,
     key: Option<&[String]>,
     shaping: Shaping,
-    names: &[&str],
 ) -> Option<Push> {
     let to = table.require("to", |node| connections.named(node, Kind::Rest));
     let in_key = |column: &str, problem: String| match key {
@@ -61,14 +60,10 @@ pub(super) fn read(
     let send = table.get("send", |node| send(table, node)).unwrap_or_default();
     let on_gone = on_gone(table, connections, &in_key, &places);
     let idempotent = table.get("idempotent", units::flag);
-    let results = table.list("results", |node| match table.below("results", node) {
-        Some(table) => Ok(results(&table)),
-        None => Ok(None),
-    });
-    let results = results.unwrap_or_default().into_iter().collect::<Option<Vec<_>>>();
+    let results = results(table);
     let verify = table.table("verify").map(|table| verify(&table));
     let save = table.entries("save", saved);
-    let parent = table.table("parent").map(|table| parent(&table, names, connections));
+    let parent = table.table("parent").map(|table| parent(&table, connections));
     let words = words(table);
     let unless_taken = table.table("unless-taken").map(|table| taken(&table));
     if unless_taken.is_some() && !places.record {
@@ -298,8 +293,13 @@ fn on_gone(
     }
 }
 
-/// Where an answer says what became of each record.
-pub(super) fn results(table: &Table<'_>) -> Option<Results> {
+/// Where answers say what became of each record, in each of the forms they come in.
+pub(super) fn results(table: &Table<'_>) -> Option<Vec<Results>> {
+    let forms = table.list("results", |node| Ok(table.below("results", node).and_then(|table| form(&table))));
+    forms.unwrap_or_default().into_iter().collect()
+}
+
+fn form(table: &Table<'_>) -> Option<Results> {
     let rows = table.require("rows", units::field_path);
     let lists = [("all", Lists::All), ("failures", Lists::Failures)];
     let lists = table.get("lists", |node| units::one_of(node, &lists)).unwrap_or_default();
@@ -379,16 +379,8 @@ pub(super) fn verify(table: &Table<'_>) -> Option<Verify> {
     })
 }
 
-pub(super) fn parent(table: &Table<'_>, names: &[&str], connections: &Connections<'_>) -> Option<Parent> {
-    let job = table.require("job", |node| {
-        let text = units::text(node)?;
-        let name = JobName::new(text).map_err(units::refused)?;
-        if !names.contains(&text) && !connections.incomplete {
-            let help = did_you_mean(text, names.iter().copied());
-            return Err(Wrong::new(format!("there is no job `{text}`")).help(help));
-        }
-        Ok(name)
-    });
+pub(super) fn parent(table: &Table<'_>, connections: &Connections<'_>) -> Option<Parent> {
+    let job = table.require("job", |node| connections.job(node));
     let key = table.some("key", units::field_path);
     table.finish();
     Some(Parent { job: job?, key: key? })

@@ -6,6 +6,12 @@ use super::document::{Node, Value};
 use super::units::Wrong;
 use std::cell::RefCell;
 
+#[cfg(test)]
+thread_local! {
+    /// The tables this thread has read, each by its path and the keys that were asked for: the schema is held to them.
+    pub(super) static KNOWN: RefCell<Vec<(Vec<String>, Vec<&'static str>)>> = RefCell::default();
+}
+
 /// What has been found wrong, or worth a warning, so far.
 #[derive(Default)]
 pub(super) struct Report {
@@ -157,6 +163,8 @@ impl<'a> Table<'a> {
     /// Reports the keys nobody asked for. To be called once every key has been asked for.
     pub(super) fn finish(&self) {
         let known = self.known.borrow();
+        #[cfg(test)]
+        KNOWN.with_borrow_mut(|tables| tables.push((self.path.clone(), known.clone())));
         for (key, node) in self.node.entries() {
             if !known.contains(&key.as_str()) {
                 let near = nearest(key, known.iter().copied());

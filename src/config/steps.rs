@@ -12,7 +12,7 @@ use crate::job::{Job, Push, PushGone, Read, Send, Shaping, Step, Steps, Work};
 use crate::words::{ConnectionName, JobName};
 
 /// The work of a job with steps; nothing if any of it is wrong.
-pub(super) fn read(table: &Table<'_>, connections: &Connections<'_>, names: &[&str]) -> Option<Work> {
+pub(super) fn read(table: &Table<'_>, connections: &Connections<'_>) -> Option<Work> {
     for other in ["pull", "write", "push", "map", "filter"] {
         if table.take(other).is_some() {
             let wrong = Wrong::new("has no place in a job with steps: each step has its own request and map");
@@ -26,15 +26,7 @@ pub(super) fn read(table: &Table<'_>, connections: &Connections<'_>, names: &[&s
     }
     let read = read_table.and_then(|read| ends::read(&read, connections));
     let only = table.get("where", map::condition);
-    let continues = table.get("continues", |node| {
-        let text = units::text(node)?;
-        let name = JobName::new(text).map_err(units::refused)?;
-        if !names.contains(&text) && !connections.incomplete {
-            let help = did_you_mean(text, names.iter().copied());
-            return Err(Wrong::new(format!("there is no job `{text}`")).help(help));
-        }
-        Ok(name)
-    });
+    let continues = table.get("continues", |node| connections.job(node));
     let all = table.table("step")?;
     let described = all.node.entries();
     let order = table.some("steps", |node| {
@@ -56,7 +48,7 @@ pub(super) fn read(table: &Table<'_>, connections: &Connections<'_>, names: &[&s
             JobName::new(name)
                 .map_err(|bad| all.error(Some(name), &node.key_at, units::refused(bad)))
                 .ok()?;
-            step_of(&step, name, to.as_ref()?, home, connections, names)
+            step_of(&step, name, to.as_ref()?, home, connections)
         });
         match (place, step) {
             (_, None) => is_whole = false,
@@ -94,12 +86,11 @@ fn step_of(
     to: &ConnectionName,
     home: Option<&Node>,
     connections: &Connections<'_>,
-    names: &[&str],
 ) -> Option<Step> {
     let errors = table.errors();
     let own = table.table("read").map(|read| ends::read(&read, connections));
     let home = table.node.get("read").and_then(|read| read.get("from")).or(home);
-    let shaping = map::of_step(table, home, connections, names);
+    let shaping = map::of_step(table, home, connections);
     let when = table.get("when", map::condition);
     let delete_when = table.get("delete-when", map::condition);
     let unwatched = table.list("unwatched", units::words).unwrap_or_default();
@@ -136,11 +127,7 @@ fn push_of(table: &Table<'_>, to: &ConnectionName, shaping: Shaping, deletes: bo
         table.error(Some("body"), &table.place("body"), wrong);
     }
     let idempotent = table.get("idempotent", units::flag);
-    let results = table.list("results", |node| match table.below("results", node) {
-        Some(table) => Ok(push::results(&table)),
-        None => Ok(None),
-    });
-    let results = results.unwrap_or_default().into_iter().collect::<Option<Vec<_>>>();
+    let results = push::results(table);
     let verify = table.table("verify").map(|table| push::verify(&table));
     let save = table.entries("save", push::saved).unwrap_or_default();
     let words = push::words(table);

@@ -4,11 +4,14 @@ use super::*;
 use std::fs;
 use std::path::Path;
 
+mod connections;
+mod ends;
 mod inbound;
 mod layering;
 mod maps;
 mod mistakes;
 mod pushes;
+mod schema;
 mod secrets;
 mod shipped;
 mod steps;

@@ -20,13 +20,8 @@ const MOST: u64 = 256 << 20;
 /// What a platform answers where an upload was completed before.
 const CONFLICT: u16 = 409;
 
-/// How a platform is given files. `names` are those of all jobs.
-pub(super) fn read(
-    table: &Table<'_>,
-    connections: &Connections<'_>,
-    shaping: Shaping,
-    names: &[&str],
-) -> Option<Push> {
+/// How a platform is given files.
+pub(super) fn read(table: &Table<'_>, connections: &Connections<'_>, shaping: Shaping) -> Option<Push> {
     let to = table.require("to", |node| connections.named(node, Kind::Rest));
     let map = shaping.map.as_ref().filter(|_| shaping.filter.is_none());
     let file = table.require("file", Ok).and_then(|node| file(&table.below("file", node)?, map));
@@ -57,7 +52,7 @@ pub(super) fn read(
         table.error(Some("send"), &table.place("send"), wrong);
     }
     let verify = table.table("verify").map(|table| push::verify(&table));
-    let parent = table.table("parent").map(|table| push::parent(&table, names, connections));
+    let parent = table.table("parent").map(|table| push::parent(&table, connections));
     let words = Words {
         waiting: table.list("waiting-when", units::words).unwrap_or_default(),
         transient: table.list("transient-when", units::words).unwrap_or_default(),

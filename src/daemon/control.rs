@@ -1,34 +1,38 @@
 //! The daemon as the control API sees it: answers from the state, the scheduler and the set that serves.
 
+mod conditions;
+mod overview;
+mod slots;
+
+use self::conditions::{
+    Extra, condition, measure, measure_connection, measure_no_more, of_connection, success_due,
+};
 use super::backfill::Backfills;
 use super::service;
-use crate::admin::Refusal;
 use crate::admin::control::{
-    Again, Answer, Condition, ConnectionHealth, Control, Health, JobHealth, JobStatus, Moved, QuotaHealth,
-    Readiness, RejectRow, ReloadHealth, Reloaded, SlotRow, Step, Triggered, Wait, WatermarkRow, mark_text,
+    Again, Answer, Condition, ConnectionHealth, Control, Health, JobHealth, JobStatus, Moved, Readiness,
+    RejectRow, ReloadHealth, Reloaded, SlotRow, Step, Triggered, Wait, WatermarkRow, mark_text,
 };
+use crate::admin::{Overview, Refusal};
 use crate::clock::SharedClock;
 use crate::connectors::{MUST_CALL_AGAIN, Preview, Wanted, drop_rejects, retry_rejects};
 use crate::job::{self, Job, Work};
 use crate::planner;
-use crate::quota::QuotaUse;
 use crate::reload::{Reloader, Set};
-use crate::rest::{Client, ConnectionView, Ping};
-use crate::run::{Outcome, RunId, RunRecord, SlotRange};
-use crate::schedule;
-use crate::scheduler::{Jobs, SchedulerHandle, View};
-use crate::state::{JobView, StateError, Store, Watermark};
+use crate::rest::{Client, Ping};
+use crate::run::RunRecord;
+use crate::scheduler::{Jobs, SchedulerHandle};
+use crate::state::{StateError, Store, Watermark};
 use crate::telemetry;
 use crate::transfer::Failure;
 use crate::watermark::{Cursor, Mark};
 use crate::words::{ConnectionName, JobName};
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::NaiveDate;
 use chrono_tz::Tz;
 use futures_util::future::BoxFuture;
 use metrics::gauge;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::ops::Range;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::mpsc;
@@ -36,11 +40,6 @@ use tokio::time::Instant;
 
 /// What a job reads, where it reads one thing.
 const ENTITY: &str = "";
-/// As many failures in a row need a person.
-const FAILING_AFTER: u32 = 3;
-/// As many slots still to come are shown of a day: a job due every second has 86,400.
-const UPCOMING: usize = 2_000;
-
 const STARTING: u8 = 0;
 const READY: u8 = 1;
 const DRAINING: u8 = 2;
@@ -167,15 +166,18 @@ impl DaemonControl {
     }
 
     async fn health_now(&self) -> Health {
+        let jobs = self.conditions().await;
+        self.health_of(jobs.map(|jobs| jobs.into_iter().map(|(job, health, _)| (job.name, health)).collect()))
+    }
+
+    /// The whole picture from that of the jobs, or from why there is none.
+    fn health_of(&self, jobs: Answer<BTreeMap<JobName, JobHealth>>) -> Health {
         let set = self.reloader.set();
         let why = (!set.refused.is_empty()).then(|| set.refused.join("\n"));
         let reload = ReloadHealth { ok: why.is_none(), why };
         let uptime = self.started.elapsed().as_secs();
-        match self.conditions().await {
-            Ok(jobs) => {
-                let jobs = jobs.into_iter().map(|(job, health, _)| (job.name, health)).collect();
-                Health::new(uptime, jobs, reload).with_connections(self.connections_now())
-            }
+        match jobs {
+            Ok(jobs) => Health::new(uptime, jobs, reload).with_connections(self.connections_now()),
             Err(refusal) => {
                 let mut health = Health::new(uptime, BTreeMap::new(), reload);
                 health.status = Condition::Failing;
@@ -227,55 +229,16 @@ impl DaemonControl {
         }
     }
 
-    async fn slots_of(&self, name: JobName, date: Option<NaiveDate>) -> Answer<Vec<SlotRow>> {
-        let job = self.job(&name)?;
-        let zone = self.zone(&job);
-        let now = self.clock.now();
-        let date = date.unwrap_or_else(|| now.with_timezone(&zone).date_naive());
-        let Range { start: from, end: until } = schedule::day(date, zone);
-        let ledger = self.store.slots(&name, from, until).await.map_err(internal)?;
-        let row = |at| SlotRow {
-            at,
-            until: None,
-            slots: 1,
-            outcome: None,
-            attempts: 0,
-            run: None,
-            reason: None,
-            timezone: zone.name().to_owned(),
-        };
-        let mut rows = Vec::new();
-        for (at, record) in ledger.records {
-            let reason = record.reason;
-            rows.push(SlotRow {
-                outcome: record.outcome,
-                attempts: record.attempts,
-                run: record.run,
-                reason,
-                ..row(at)
-            });
+    fn status_of(&self, job: &Job, health: JobHealth, extra: Extra) -> JobStatus {
+        JobStatus {
+            job: job.name.clone(),
+            summary: job.summary.clone(),
+            timezone: self.zone(job).name().to_owned(),
+            health,
+            last_outcome: extra.last_outcome,
+            running: extra.run,
+            paused: extra.paused,
         }
-        for range in ledger.ranges {
-            if let Some((first, last, slots)) = clip(&job, &range, from, until) {
-                rows.push(SlotRow {
-                    until: (slots > 1).then_some(last),
-                    slots,
-                    outcome: Some(range.outcome),
-                    reason: Some(range.reason),
-                    ..row(first)
-                });
-            }
-        }
-        let view = self.store.job_view(&name).await.map_err(internal)?;
-        for (at, _) in view.pending.iter().filter(|(at, _)| (from..until).contains(at)) {
-            rows.push(SlotRow { reason: Some("waits for its run".to_owned()), ..row(*at) });
-        }
-        if let (true, Some(timetable)) = (job.is_live(), job.trigger.timetable()) {
-            let decided = view.accounted.map_or(now, |at| at + TimeDelta::seconds(1));
-            rows.extend(timetable.slots(decided.max(from), until).take(UPCOMING).map(row));
-        }
-        rows.sort_by_key(|row| row.at);
-        Ok(rows)
     }
 
     fn zone(&self, job: &Job) -> Tz {
@@ -288,171 +251,6 @@ impl DaemonControl {
         let mark = marks.into_iter().find(|(_, entity, _)| entity == ENTITY).map(|(_, _, mark)| mark);
         Ok(mark.map_or(WatermarkRow::none(name.clone()), |mark| WatermarkRow::new(name.clone(), &mark)))
     }
-}
-
-/// What `status` shows beside a job's health.
-struct Extra {
-    last_outcome: Option<Outcome>,
-    running: bool,
-    paused: Option<String>,
-    run: Option<RunId>,
-}
-
-fn condition(
-    job: &Job,
-    ledger: &JobView,
-    runs: &[RunRecord],
-    mark: Option<&Watermark>,
-    view: &View,
-) -> (JobHealth, Extra) {
-    let paused = ledger.paused.as_ref().map(|pause| pause.reason.clone().unwrap_or_default());
-    let ended = runs.iter().find(|run| run.outcome.is_some());
-    let last_outcome = ended.and_then(|run| run.outcome);
-    let said = || ended.and_then(|run| run.message.clone());
-    let (status, why) = if matches!(job.work, Work::Unconfigured) {
-        (Condition::Off, Some("its ends are still to be configured".to_owned()))
-    } else if !job.enabled {
-        (Condition::Off, Some("disabled".to_owned()))
-    } else if let Some(stuck) = &view.stuck {
-        (Condition::Failing, Some(format!("no run is started: {stuck}")))
-    } else if ledger.consecutive_failures >= FAILING_AFTER {
-        let failures = ledger.consecutive_failures;
-        let said = said().unwrap_or_default();
-        (Condition::Failing, Some(format!("{failures} runs in a row failed; the last: {said}")))
-    } else if let Some(reason) = &paused {
-        let reason = if reason.is_empty() { "no reason given" } else { reason };
-        (Condition::Degraded, Some(format!("paused: {reason}")))
-    } else if matches!(last_outcome, Some(Outcome::Failed | Outcome::Partial)) {
-        (Condition::Degraded, said())
-    } else if ledger.rejects > 0 {
-        let name = &job.name;
-        let records = if ledger.rejects == 1 {
-            "1 record waits as a reject"
-        } else {
-            &format!("{} records wait as rejects", ledger.rejects)
-        };
-        let why = format!("{records}; see: cadenced rejects list {name}");
-        (Condition::Degraded, Some(why))
-    } else {
-        (Condition::Ok, None)
-    };
-    let health = JobHealth {
-        status,
-        last_run: runs.first().map(|run| run.started),
-        last_success: ledger.last_success.as_ref().and_then(|run| run.ended),
-        next_slot: view.next.get(&job.name).copied(),
-        watermark: mark.and_then(|mark| WatermarkRow::new(job.name.clone(), mark).watermark),
-        consecutive_failures: ledger.consecutive_failures,
-        rejects: ledger.rejects,
-        why,
-    };
-    let running = view.running.iter().any(|slot| slot.job == job.name);
-    let run = runs.first().filter(|run| running && run.ended.is_none()).map(|run| run.id);
-    (health, Extra { last_outcome, running, paused, run })
-}
-
-fn of_connection(view: ConnectionView, now: DateTime<Utc>) -> ConnectionHealth {
-    let ConnectionView { quotas, waits_until, closed, open_since, probe_at } = view;
-    let next = |wait: std::time::Duration| {
-        let wait = TimeDelta::from_std(wait).ok().filter(|wait| !wait.is_zero())?;
-        now.checked_add_signed(wait)
-    };
-    let quota =
-        |of: QuotaUse| QuotaHealth { quota: of.quota.to_string(), left: of.left, next: next(of.wait) };
-    ConnectionHealth {
-        status: if closed.is_some() { Condition::Degraded } else { Condition::Ok },
-        quotas: quotas.into_iter().map(quota).collect(),
-        waits_until,
-        parked_until: closed.as_ref().and_then(|closed| closed.until),
-        breaker: if open_since.is_some() { "open" } else { "closed" }.to_owned(),
-        open_since,
-        next_probe: probe_at,
-        why: closed.map(|closed| closed.reason),
-    }
-}
-
-/// Keeps the gauges of a connection up to date.
-#[expect(clippy::cast_precision_loss, reason = "seconds since 1970 fit a float for millions of years")]
-fn measure_connection(name: &ConnectionName, health: &ConnectionHealth) {
-    let name = name.to_string();
-    for of in &health.quotas {
-        let labels = [("connection", name.clone()), ("quota", of.quota.clone())];
-        gauge!(telemetry::QUOTA_LEFT, &labels).set(f64::from(of.left));
-    }
-    let until = health.waits_until.map_or(0, |until| until.timestamp());
-    gauge!(telemetry::WAITS_UNTIL, "connection" => name.clone()).set(until as f64);
-    let open = f64::from(u8::from(health.open_since.is_some()));
-    gauge!(telemetry::BREAKER_OPEN, "connection" => name).set(open);
-}
-
-/// The job's first slot since it last went through. Once it is past, the job is behind, however often it is due.
-fn success_due(job: &Job, health: &JobHealth) -> Option<DateTime<Utc>> {
-    let since = health.last_success.filter(|_| job.is_live())?;
-    job.trigger.timetable()?.slots(since, DateTime::<Utc>::MAX_UTC).next()
-}
-
-/// Keeps the gauges of a job up to date. An instant that there is not is set to NaN, since a gauge that was set once can't be
-/// taken away, and an alert on what it said then would never end.
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "seconds and counts fit a float far beyond what they will ever be"
-)]
-fn measure(
-    job: &JobName,
-    health: &JobHealth,
-    extra: &Extra,
-    mark: Option<&Watermark>,
-    due: Option<DateTime<Utc>>,
-) {
-    let job = job.to_string();
-    let set = |name: &'static str, value: f64| gauge!(name, "job" => job.clone()).set(value);
-    let instant =
-        |name, at: Option<DateTime<Utc>>| set(name, at.map_or(f64::NAN, |at| at.timestamp() as f64));
-    instant(telemetry::JOB_LAST_SUCCESS, health.last_success);
-    instant(telemetry::JOB_SUCCESS_DUE, due);
-    instant(telemetry::JOB_NEXT_SLOT, health.next_slot);
-    let millis = mark.and_then(|mark| mark.value.as_i64());
-    set(telemetry::WATERMARK, millis.map_or(f64::NAN, |millis| millis as f64 / 1000.0));
-    // What was turned off is nothing to be woken up for.
-    let failures = if health.status == Condition::Off { 0 } else { health.consecutive_failures };
-    set(telemetry::JOB_CONSECUTIVE_FAILURES, f64::from(failures));
-    set(telemetry::JOB_RUNNING, f64::from(u8::from(extra.running)));
-    set(telemetry::JOB_PAUSED, f64::from(u8::from(extra.paused.is_some())));
-    set(telemetry::REJECTS, health.rejects as f64);
-}
-
-/// Nothing is known any more of a job that serves no longer.
-fn measure_no_more(job: &JobName) {
-    let health = JobHealth {
-        status: Condition::Off,
-        last_run: None,
-        last_success: None,
-        next_slot: None,
-        watermark: None,
-        consecutive_failures: 0,
-        rejects: 0,
-        why: None,
-    };
-    let extra = Extra { last_outcome: None, running: false, paused: None, run: None };
-    measure(job, &health, &extra, None, None);
-}
-
-/// The part of a stretch that lies in `[from, until)`.
-fn clip(
-    job: &Job,
-    range: &SlotRange,
-    from: DateTime<Utc>,
-    until: DateTime<Utc>,
-) -> Option<(DateTime<Utc>, DateTime<Utc>, u64)> {
-    if range.first >= from && range.last < until {
-        return Some((range.first, range.last, range.slots));
-    }
-    let timetable = job.trigger.timetable()?;
-    let (first, last) = (range.first.max(from), range.last.min(until - TimeDelta::seconds(1)));
-    let mut slots = timetable.slots(first, last + TimeDelta::seconds(1));
-    let first = slots.next()?;
-    let (count, last) = slots.fold((1, first), |(count, _), at| (count + 1, at));
-    Some((first, last, count))
 }
 
 fn keeps_watermark(job: &Job) -> bool {
@@ -488,17 +286,13 @@ impl Control for DaemonControl {
 
     fn status(&self) -> BoxFuture<'_, Answer<Vec<JobStatus>>> {
         Box::pin(async {
-            let row = |(job, health, extra): (Job, JobHealth, Extra)| JobStatus {
-                timezone: self.zone(&job).name().to_owned(),
-                running: extra.run,
-                job: job.name,
-                summary: job.summary,
-                health,
-                last_outcome: extra.last_outcome,
-                paused: extra.paused,
-            };
+            let row = |(job, health, extra): (Job, JobHealth, Extra)| self.status_of(&job, health, extra);
             Ok(self.conditions().await?.into_iter().map(row).collect())
         })
+    }
+
+    fn overview(&self) -> BoxFuture<'_, Overview> {
+        Box::pin(self.overview_now())
     }
 
     fn history(&self, job: Option<JobName>, limit: usize) -> BoxFuture<'_, Answer<Vec<RunRecord>>> {

@@ -7,7 +7,6 @@
 use crate::transfer::{Chunk, Class, Digest, Failure, Record, Rejected};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use std::fmt::Display;
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
@@ -137,7 +136,7 @@ impl Spool {
                 Some(Ok(Part::Chunk(chunk))) => self.chunks.push(chunk),
                 Some(Ok(Part::End(rows))) => self.len = Some(rows),
                 Some(Err(failure)) => return Err(failure),
-                None => return Err(lost(&"the reading of the query broke off")),
+                None => return Err(Failure::new(Class::State, "the reading of the query broke off")),
             }
         }
         let Some(stored) = self.chunks.get(self.given) else { return Ok(None) };
@@ -184,7 +183,7 @@ fn record(line: Line) -> Record {
     Record { key: line.key, cursor: None, content: line.content, digest, group: line.group }
 }
 
-fn lost(error: &dyn Display) -> Failure {
+fn lost(error: &dyn std::error::Error) -> Failure {
     Failure::new(
         Class::State,
         format!("the rows of the query could not be kept in the temporary directory: {error}"),

@@ -106,4 +106,25 @@ impl Job {
             _ => &self.name,
         }
     }
+
+    /// When it is due, for people.
+    #[must_use]
+    pub fn when(&self) -> String {
+        if let Work::Receive(receive, _) = &self.work {
+            return format!("when its platform calls {}", receive.describe());
+        }
+        match &self.trigger {
+            Trigger::Timetable(timetable) => timetable.describe(),
+            Trigger::Initial(parents) if parents.is_empty() => "once, on the first import".to_owned(),
+            Trigger::Initial(parents) => {
+                format!("once, on the first import, after that of {}", list(parents))
+            }
+            Trigger::After(parents) => format!("after {}", list(parents)),
+            Trigger::Manual => "when a person asks for it".to_owned(),
+        }
+    }
+}
+
+fn list(jobs: &[JobName]) -> String {
+    jobs.iter().map(JobName::as_str).collect::<Vec<_>>().join(", ")
 }

@@ -50,16 +50,15 @@ pub(super) async fn look(
             Ok(request) => request,
             Err(why) => return Ok(Sight::Unknowable(why)),
         };
-        let mut answer = client.call(&request).await?;
+        let answer = client.call(&request).await?;
         match answer.status {
             404 | 410 => return Ok(Sight::Missing),
             200..=299 => {}
             _ => return Ok(Sight::Unknowable(answer.refusal().message)),
         }
         let shown = request.shown();
-        let read = tokio::task::spawn_blocking(move || verdict::document(&mut answer)).await;
-        let document = match read.map_err(|error| Failure::new(Class::Answer, error.to_string()))? {
-            Ok(document) => document,
+        let document = match verdict::document_of(answer).await {
+            Ok((_, document)) => document,
             Err(failure) => return Ok(Sight::Unknowable(failure.message)),
         };
         let Some(rows) = document.as_ref().and_then(|document| rows(verify, document)) else {
@@ -93,7 +92,7 @@ pub(super) async fn taken(
     record: &Record,
 ) -> Result<Option<String>, Failure> {
     let request = Request::get(path.to_owned(), Vec::new());
-    let mut answer = client.call(&request).await?;
+    let answer = client.call(&request).await?;
     match answer.status {
         // The write's own answer says it.
         404 | 410 => return Ok(None),
@@ -101,8 +100,7 @@ pub(super) async fn taken(
         _ => return Ok(Some(format!("what it would overwrite is not known: {}", answer.refusal().message))),
     }
     let shown = request.shown();
-    let read = tokio::task::spawn_blocking(move || verdict::document(&mut answer)).await;
-    let document = read.map_err(|error| Failure::new(Class::Answer, error.to_string()))??;
+    let (_, document) = verdict::document_of(answer).await?;
     let there = document.as_ref().and_then(|document| taken.at.find(document));
     for (field, ours) in taken.fields.iter().zip(fields_of(&record.content, &taken.fields)) {
         match there.and_then(|there| field.find(there)) {
@@ -146,12 +144,11 @@ pub(super) async fn list(
                 format!("{shown}: the list that says what is there already {why}: nothing was created");
             Failure::new(Class::Answer, message)
         };
-        let mut answer = client.call(&request).await?;
+        let answer = client.call(&request).await?;
         if !answer.is_success() {
             return Err(answer.failure(Class::Config));
         }
-        let read = tokio::task::spawn_blocking(move || verdict::document(&mut answer)).await;
-        let document = read.map_err(|error| Failure::new(Class::Answer, error.to_string()))??;
+        let (_, document) = verdict::document_of(answer).await?;
         let found = document.as_ref().and_then(|document| rows(verify, document));
         let found = found.ok_or_else(|| unreadable(&format!("has no rows at `{}`", verify.rows)))?;
         // A list without pages is the same list again.

@@ -8,6 +8,7 @@
 
 mod deliver;
 mod gather;
+mod read_back;
 mod upload;
 
 pub use upload::{UploadSteps, Uploading};

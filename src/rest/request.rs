@@ -124,6 +124,12 @@ impl Answer {
         self.proof.redact(said::words_of(self.body.head()))
     }
 
+    /// The same, or that there are none.
+    pub(super) fn words_or_none(&self) -> String {
+        let words = self.words();
+        if words.is_empty() { "the answer says nothing more".to_owned() } else { words }
+    }
+
     /// The failure this answer is, for whoever can't accept it.
     #[must_use]
     pub fn refusal(&self) -> Failure {
@@ -133,8 +139,7 @@ impl Answer {
     /// The failure this answer is, as this class.
     #[must_use]
     pub fn failure(&self, class: Class) -> Failure {
-        let words = self.words();
-        let words = if words.is_empty() { "the answer says nothing more" } else { &words };
+        let words = self.words_or_none();
         let message = self.proof.redact(format!("{}: {}: {words}", self.shown, self.status));
         Failure::new(class, message)
     }

@@ -34,12 +34,20 @@ pub(super) struct Refusal {
     pub(super) unheard: bool,
 }
 
+/// A 2xx answer and its JSON, as [`document`] reads it.
+pub(super) async fn document_of(mut answer: Answer) -> Result<(Answer, Option<Value>), Failure> {
+    // A large answer lies in a file.
+    let read = move || document(&mut answer).map(|document| (answer, document));
+    let read = tokio::task::spawn_blocking(read).await;
+    read.map_err(|error| Failure::new(Class::Answer, error.to_string()))?
+}
+
 /// The JSON of a 2xx answer to a push; nothing where it is empty or a plain `OK`. Blocks on a spooled body. The
 /// answer is as large as our own batch makes it, so it is parsed as a whole.
 ///
 /// # Errors
 /// [`Class::Answer`]: it is no answer of the platform's, such as an HTML page or JSON that breaks off.
-pub(super) fn document(answer: &mut Answer) -> Result<Option<Value>, Failure> {
+fn document(answer: &mut Answer) -> Result<Option<Value>, Failure> {
     let claims = |kind: &str| answer.content_type.as_deref().is_some_and(|claimed| claimed.contains(kind));
     let head = answer.body.head();
     let head = head.strip_prefix(BOM).unwrap_or(head).trim_ascii_start();

@@ -29,6 +29,7 @@ mod fault;
 mod fields;
 mod platform;
 mod requests;
+mod running;
 mod wire;
 
 pub use b2market::{Answers, B2Market, Format, Lists, Sort, Totals};
@@ -41,6 +42,7 @@ pub use fault::{Fault, Hold, PlannedFault};
 pub use one::One;
 pub use platform::{BadSwitch, Kind, PLATFORMS, Platform, Switch, Switches, Takes};
 pub use requests::{Request, Violation};
+pub use running::Running;
 pub use wire::{Wire, WireOptions};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -26,6 +26,7 @@ mod links;
 mod log;
 mod marks;
 mod pending;
+mod recent;
 mod rejects;
 #[cfg(test)]
 mod tests;
@@ -38,6 +39,7 @@ pub use delivered::{Delivered, Doubtful, Forget, Place, Settlement, Urgency};
 pub use dump::{ImportMode, Imported};
 pub use error::{Restore, StateError};
 pub use ledger::Pause;
+pub use recent::LastSlot;
 pub use rejects::Reject;
 pub use view::{JobView, Slots};
 

@@ -123,7 +123,7 @@ impl Store {
     }
 
     /// Reads the ledger once all claims stand there in full.
-    async fn reading<T: Send + 'static>(
+    pub(super) async fn reading<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Inner) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, StateError> {

@@ -1,6 +1,6 @@
 //! The ends of a run with a fate: at a step decided beforehand the process dies, or the ERP fails under the writer.
 
-use crate::support::{Erp, Session};
+use crate::support::{Erp, Session, poll_times};
 use cadenced::connection::Dialect;
 use cadenced::connectors::Ends;
 use cadenced::transfer::{
@@ -10,10 +10,8 @@ use cadenced::transfer::{
 use futures_util::future::BoxFuture;
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::SqliteConnectOptions;
-use std::future::{pending, poll_fn};
-use std::pin::Pin;
+use std::future::pending;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
 use tokio::sync::Notify;
 
 /// What is to happen.
@@ -224,19 +222,6 @@ impl Fate {
         while other.try_run("insert into ballast values (zeroblob(3000))").await.is_ok() {}
         *self.other.lock().await = Some(other);
     }
-}
-
-/// Drives a step so often at most; what it came to, if it ended with that.
-async fn poll_times<T>(mut step: Pin<&mut impl Future<Output = T>>, times: u32) -> Option<T> {
-    let mut left = times;
-    poll_fn(|context| {
-        if left == 0 {
-            return Poll::Ready(None);
-        }
-        left -= 1;
-        step.as_mut().poll(context).map(Some)
-    })
-    .await
 }
 
 /// An end of a run that shares its fate.

@@ -7,7 +7,7 @@
 use super::*;
 use crate::seeds::world::{eager, open};
 use crate::seeds::{Play, Seeds, Tally, play_all};
-use crate::support::{Daemon, Said};
+use crate::support::{Daemon, Said, poll_times};
 use cadenced::admin::control::{Again, Wait};
 use cadenced::clock::{Clock as _, SharedClock, SystemClock};
 use cadenced::config::{self, Loaded, Sources};
@@ -20,10 +20,8 @@ use cadenced::words::JobName;
 use chrono::{SubsecRound as _, TimeDelta};
 use rand::rngs::StdRng;
 use rand::{Rng as _, SeedableRng as _};
-use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -150,18 +148,8 @@ async fn run(site: &Site, loaded: &Loaded, job: &str, polls: Option<u32>) -> Opt
     let job = Arc::new(loaded.jobs[&JobName::new(job).unwrap()].clone());
     let token = claim(&store, &job.name).await;
     let (_stop, stopped) = watch::channel(false);
-    let mut left = polls.unwrap_or(u32::MAX);
-    let ended = {
-        let mut run = pin!(runner.perform(job, token.clone(), stopped));
-        poll_fn(|context| {
-            if left == 0 {
-                return Poll::Ready(None);
-            }
-            left -= 1;
-            run.as_mut().poll(context).map(Some)
-        })
-        .await
-    };
+    let polls = polls.unwrap_or(u32::MAX);
+    let ended = poll_times(pin!(runner.perform(job, token.clone(), stopped)), polls).await;
     if let Some(Ended { outcome, counts, message }) = ended.clone() {
         let closings = vec![Closing { token, outcome, counts, message }];
         store.write(LedgerBatch { closings, ..LedgerBatch::default() }).await.unwrap();

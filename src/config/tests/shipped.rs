@@ -170,7 +170,7 @@ fn clients_are_chains_of_steps() {
 }
 
 /// The example with everything taken in that stands behind a `#` without a space.
-fn whole_example() -> String {
+pub(super) fn whole_example() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("packaging/cadenced.toml");
     let lines = fs::read_to_string(path).unwrap();
     let taken = |line: &str| match line.strip_prefix('#') {

@@ -8,7 +8,9 @@
 mod condition;
 mod decimal;
 mod lookup;
+mod make;
 mod moment;
+mod reason;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -17,9 +19,11 @@ pub use condition::{BadCondition, Condition};
 pub use decimal::{Decimal, Rounding};
 pub use lookup::{Answers, Lookup, LookupSource, SavedLink, Want};
 pub use moment::{MomentFormat, MomentRule};
+pub use reason::{MapError, Reason};
 pub use value::ValueType;
 
 use crate::words::{FieldPath, Template};
+use make::Scope;
 use serde_json::{Map, Value};
 
 /// What happens to a row between the two ends of a job, in this order.
@@ -120,85 +124,6 @@ pub enum Rows {
     Lookup(usize),
 }
 
-/// Why a row can't become a record. It makes a reject of that row, and of that row only.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("field `{target}`: {reason}")]
-pub struct MapError {
-    /// The field being made: `client.address.city`, `lines[2].sku`.
-    pub target: String,
-    /// Why it can't be.
-    pub reason: Reason,
-}
-
-/// Why a field can't be made.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Reason {
-    /// A placeholder or rule names what the row doesn't have.
-    #[error("the row has no `{0}`")]
-    Missing(String),
-    /// A null inside a text would be written as a word.
-    #[error("`{0}` is null, and stands inside a text")]
-    Null(String),
-    /// The value does not fit the type.
-    #[error("{value} is not {expected}")]
-    Type {
-        /// The value, shortened.
-        value: String,
-        /// What was expected.
-        expected: String,
-    },
-    /// The value is a date or time that can't be taken for one moment.
-    #[error("{value} is {what}")]
-    Moment {
-        /// The value, shortened.
-        value: String,
-        /// What it is.
-        what: String,
-    },
-    /// The value is not one of those that are known.
-    #[error("{value} is none of {known}")]
-    Unmapped {
-        /// The value, shortened.
-        value: String,
-        /// Those that are known.
-        known: String,
-    },
-    /// What was looked up is not there.
-    #[error("{source_name} has nothing for {key}")]
-    NotFound {
-        /// Where it was looked up.
-        source_name: String,
-        /// By what.
-        key: String,
-    },
-    /// What the platform is still to give. Nothing stands for it: the record would be sent without.
-    #[error("{source_name} has nothing for {key} yet")]
-    NotYet {
-        /// Where it was looked up.
-        source_name: String,
-        /// By what.
-        key: String,
-    },
-    /// What was looked up is there more than once.
-    #[error("{source_name} has more than one row for {key}")]
-    Ambiguous {
-        /// Where it was looked up.
-        source_name: String,
-        /// By what.
-        key: String,
-    },
-}
-
-/// What a rule makes its field of.
-#[derive(Clone, Copy)]
-struct Scope<'a> {
-    row: &'a Map<String, Value>,
-    /// The place of the row in its list, from 0.
-    place: i64,
-    answers: &'a Answers,
-    lookups: &'a [Lookup],
-}
-
 impl Shaping {
     /// Whether it changes nothing.
     #[must_use]
@@ -271,39 +196,6 @@ impl FieldMap {
         self.make(Scope { row, place: 0, answers: &Answers::default(), lookups: &[] })
     }
 
-    fn make(&self, scope: Scope<'_>) -> Result<Map<String, Value>, MapError> {
-        let mut record = Map::with_capacity(self.0.len());
-        for (target, rule) in &self.0 {
-            if let Some(value) = rule.make(scope).map_err(|error| error.under(target))? {
-                record.insert(target.clone(), value);
-            }
-        }
-        Ok(record)
-    }
-
-    fn wants(&self, scope: Scope<'_>, wants: &mut Vec<Want>) {
-        for (_, rule) in &self.0 {
-            match rule {
-                MapRule::Nested(map) => map.wants(scope, wants),
-                MapRule::Field(rule) => {
-                    if let Origin::Lookup(lookup) = rule.origin {
-                        scope.want(lookup, wants);
-                    }
-                }
-                MapRule::Rows(rule) => {
-                    if let Rows::Lookup(lookup) = rule.rows {
-                        scope.want(lookup, wants);
-                    }
-                    let rows = rule.rows(scope).unwrap_or_default();
-                    for (place, row) in (0..).zip(rows.iter().filter_map(Value::as_object)) {
-                        rule.map.wants(Scope { row, place, ..scope }, wants);
-                    }
-                }
-                MapRule::Template(_) | MapRule::Constant(_) | MapRule::Record => {}
-            }
-        }
-    }
-
     fn needed_fields(&self, lookups: &[Lookup], fields: &mut Vec<String>) {
         let placeholders = |template: &Template, fields: &mut Vec<String>| {
             fields.extend(template.placeholders().into_iter().map(str::to_owned));
@@ -343,22 +235,6 @@ impl MapRule {
             ..FieldRule::new(Origin::Field(field))
         }))
     }
-
-    /// The field's value, or nothing where it is left out.
-    fn make(&self, scope: Scope<'_>) -> Result<Option<Value>, MapError> {
-        let here = |reason| MapError { target: String::new(), reason };
-        match self {
-            Self::Constant(value) => Ok(Some(value.clone())),
-            Self::Record => Ok(Some(Value::String(Value::Object(scope.row.clone()).to_string()))),
-            Self::Template(template) => scope.text(template).map(Some).map_err(here),
-            Self::Field(rule) => rule.make(scope).map_err(here),
-            Self::Nested(map) => {
-                let record = map.make(scope)?;
-                Ok((!record.is_empty()).then_some(Value::Object(record)))
-            }
-            Self::Rows(rule) => rule.make(scope),
-        }
-    }
 }
 
 impl FieldRule {
@@ -366,181 +242,6 @@ impl FieldRule {
     #[must_use]
     pub fn new(origin: Origin) -> Self {
         Self { origin, convert: Convert::AsIs, trim: false, default: None, omit_empty: false }
-    }
-
-    fn make(&self, scope: Scope<'_>) -> Result<Option<Value>, Reason> {
-        let found = match &self.origin {
-            Origin::Field(path) => {
-                find_at(scope.row, path).cloned().ok_or_else(|| Reason::Missing(path.to_string()))
-            }
-            Origin::Template(template) => scope.text(template),
-            Origin::Lookup(lookup) => scope.looked_up(*lookup),
-            Origin::Number(first) => Ok(Value::from(first.saturating_add(scope.place))),
-        };
-        let found = match found {
-            Ok(Value::String(text)) if self.trim => Ok(Value::String(text.trim().to_owned())),
-            found => found,
-        };
-        let is_absent = match &found {
-            Err(reason) => reason.is_absence(),
-            Ok(value) => value.is_null() || value.as_str().is_some_and(str::is_empty),
-        };
-        match (&self.default, is_absent) {
-            (Some(default), true) => return Ok(Some(default.clone())),
-            (None, true) if self.omit_empty => return Ok(None),
-            _ => {}
-        }
-        let made = self.convert.apply(found?)?;
-        Ok((!(self.omit_empty && is_empty(&made))).then_some(made))
-    }
-}
-
-impl Convert {
-    fn apply(&self, value: Value) -> Result<Value, Reason> {
-        match self {
-            Self::AsIs => Ok(value),
-            // What null means to the other side, only the other side knows.
-            _ if value.is_null() => Ok(value),
-            Self::Type(value_type) => value_type.convert(&value),
-            Self::Values { known, otherwise } => {
-                let text = plain_text(&value);
-                let meant = known.iter().find(|(known, _)| *known == text).map(|(_, meant)| meant);
-                meant.or(otherwise.as_ref()).cloned().ok_or_else(|| Reason::Unmapped {
-                    value: shortened(&value),
-                    known: known.iter().map(|(known, _)| known.as_str()).collect::<Vec<_>>().join(", "),
-                })
-            }
-        }
-    }
-}
-
-impl RowsRule {
-    fn rows<'a>(&self, scope: Scope<'a>) -> Result<std::borrow::Cow<'a, [Value]>, Reason> {
-        use std::borrow::Cow::{Borrowed, Owned};
-        match &self.rows {
-            Rows::Lookup(lookup) => Ok(Borrowed(scope.answer(*lookup)?.unwrap_or_default())),
-            Rows::Field(path) => {
-                let value = find_at(scope.row, path);
-                let unfit =
-                    |value| Reason::Type { value: shortened(value), expected: "a list of rows".to_owned() };
-                match value {
-                    None if !self.omit_empty => Err(Reason::Missing(path.to_string())),
-                    None | Some(Value::Null) => Ok(Borrowed(&[])),
-                    Some(Value::Array(rows)) => Ok(Borrowed(rows)),
-                    // What a database without lists has: a list as text.
-                    Some(value @ Value::String(text)) if !text.trim().is_empty() => {
-                        serde_json::from_str(text).map(Owned).map_err(|_| unfit(value))
-                    }
-                    Some(Value::String(_)) => Ok(Borrowed(&[])),
-                    Some(other) => Err(unfit(other)),
-                }
-            }
-        }
-    }
-
-    fn make(&self, scope: Scope<'_>) -> Result<Option<Value>, MapError> {
-        let at = |place: i64| format!("[{place}]");
-        let rows = self.rows(scope).map_err(|reason| MapError { target: String::new(), reason })?;
-        let mut records = Vec::with_capacity(rows.len());
-        for (place, row) in (0..).zip(rows.iter()) {
-            let Some(fields) = row.as_object() else {
-                let reason = Reason::Type { value: shortened(row), expected: "a row with fields".to_owned() };
-                return Err(MapError { target: at(place), reason });
-            };
-            let record = self.map.make(Scope { row: fields, place, ..scope });
-            records.push(Value::Object(record.map_err(|error| error.under(&at(place)))?));
-        }
-        Ok((!(self.omit_empty && records.is_empty())).then_some(Value::Array(records)))
-    }
-}
-
-impl<'a> Scope<'a> {
-    fn text(self, template: &Template) -> Result<Value, Reason> {
-        if let Some(name) = template.sole_placeholder() {
-            return find(self.row, name).cloned().ok_or_else(|| Reason::Missing(name.to_owned()));
-        }
-        let value = |name: &str| find(self.row, name).filter(|value| !value.is_null()).map(plain_text);
-        template.fill(value).map(Value::String).map_err(|name| match find(self.row, name) {
-            Some(_) => Reason::Null(name.to_owned()),
-            None => Reason::Missing(name.to_owned()),
-        })
-    }
-
-    /// What a lookup is asked with for this row.
-    fn key(self, lookup: &Lookup) -> Result<Vec<Value>, Reason> {
-        let value = |path: &FieldPath| {
-            let value = find_at(self.row, path).filter(|value| !value.is_null());
-            value.cloned().ok_or_else(|| Reason::Missing(path.to_string()))
-        };
-        lookup.by.iter().map(value).collect()
-    }
-
-    fn want(self, lookup: usize, wants: &mut Vec<Want>) {
-        let Some(Ok(key)) = self.lookups.get(lookup).map(|known| self.key(known)) else { return };
-        let want = Want::new(lookup, key);
-        if self.answers.of(&want).is_none() {
-            wants.push(want);
-        }
-    }
-
-    /// The rows a lookup has found; nothing if it found none.
-    fn answer(self, lookup: usize) -> Result<Option<&'a [Value]>, Reason> {
-        let Some(known) = self.lookups.get(lookup) else { return Ok(None) };
-        Ok(self.answers.of(&Want::new(lookup, self.key(known)?)).filter(|rows| !rows.is_empty()))
-    }
-
-    fn looked_up(self, lookup: usize) -> Result<Value, Reason> {
-        let said = || {
-            let Some(known) = self.lookups.get(lookup) else { return Default::default() };
-            let values = self.key(known).unwrap_or_default();
-            let pairs = known.by.iter().zip(&values);
-            let key: Vec<String> =
-                pairs.map(|(name, value)| format!("{name} {}", shortened(value))).collect();
-            (known.source.to_string(), key.join(", "))
-        };
-        match self.answer(lookup)? {
-            Some([row]) => {
-                Ok(row.as_object().and_then(|row| row.values().next()).cloned().unwrap_or(Value::Null))
-            }
-            None | Some([]) => {
-                let (source_name, key) = said();
-                let is_saved = |lookup: &Lookup| matches!(lookup.source, LookupSource::Saved(_));
-                if self.lookups.get(lookup).is_some_and(is_saved) {
-                    return Err(Reason::NotYet { source_name, key });
-                }
-                Err(Reason::NotFound { source_name, key })
-            }
-            Some(_) => {
-                let (source_name, key) = said();
-                Err(Reason::Ambiguous { source_name, key })
-            }
-        }
-    }
-}
-
-impl MapError {
-    /// The same of a field inside another one.
-    fn under(mut self, outer: &str) -> Self {
-        let dot = if self.target.is_empty() || self.target.starts_with('[') { "" } else { "." };
-        self.target = format!("{outer}{dot}{}", self.target);
-        self
-    }
-}
-
-impl Reason {
-    /// Whether there is simply no value, so that a default may stand for it.
-    fn is_absence(&self) -> bool {
-        matches!(self, Self::Missing(_) | Self::Null(_) | Self::NotFound { .. })
-    }
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::String(text) => text.is_empty(),
-        Value::Array(list) => list.is_empty(),
-        Value::Object(fields) => fields.is_empty(),
-        Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::connection::RestConnection;
-use crate::job::push::{Method as Verb, ReadBack, Words};
+use crate::job::push::{Method as Verb, ReadBack};
 use crate::job::upload::{Call, FileRule, FileType, Multipart, Transfer};
-use crate::job::{Push, PushGone, Send as Sends, Shaping, Upload, Verify};
+use crate::job::{Push, PushGone, Upload, Verify};
 use crate::rest::{RestSink, UploadSteps, Uploading};
 use crate::transfer::files::{Content, Files, RecordFile, hex};
 use crate::transfer::{Batch, Class, RejectClass, Settled, Sink};
@@ -48,25 +48,13 @@ fn upload() -> Upload {
 fn push(upload: Upload) -> Push {
     Push {
         to: ConnectionName::new("shop").unwrap(),
-        method: Verb::Post,
         path: Template::new("/begin").unwrap(),
         group_by: Vec::new(),
-        batch_records: 1,
         batch_bytes: 1,
         body: json!({"number": "{number}", "name": "to {number}"}),
-        shaping: Shaping::default(),
-        send: Sends::Changed,
         on_gone: PushGone::Ignore,
-        idempotent: true,
-        results: Vec::new(),
-        verify: None,
-        save: Vec::new(),
-        creates: false,
-        parent: None,
-        words: Words::default(),
-        unless_taken: None,
-        stop_when: None,
         upload: Some(Box::new(upload)),
+        ..super::pushes::push(1)
     }
 }
 

@@ -62,7 +62,7 @@ pub(super) fn create(market: &B2Market, state: &mut State, request: &Incoming) -
     }
     let now = market.wire.clock().now();
     let id = state.orders.add(now, now, None);
-    let order = order(state, &body, &id, &market.platform.username, now);
+    let order = order(state, &body, &id, &market.inside.username, now);
     state.orders.set_document(&id, order);
     state.created.insert(id.clone(), body);
     let order = state.orders.one(&id).data;

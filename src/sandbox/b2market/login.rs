@@ -9,7 +9,7 @@ use std::time::Duration;
 /// The tokens that were issued, each with the end of its validity in epoch seconds.
 #[derive(Debug)]
 pub(super) struct Tokens {
-    pub(super) lifetime: Duration,
+    lifetime: Duration,
     issued: HashMap<String, i64>,
 }
 

@@ -12,9 +12,8 @@ mod orders;
 mod routes;
 mod xml;
 
-use super::lock;
-use super::wire::{ServerThread, Wire, WireOptions};
-use super::{Kind, Switch, Switches, Takes};
+use super::wire::WireOptions;
+use super::{Kind, Running, Switch, Switches, Takes, lock};
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
 pub use masters::{Masters, Rows};
@@ -236,20 +235,13 @@ pub enum Lists {
     Bare,
 }
 
-/// A running B2Market. Clones are handles to the same one; it stops with the last of them.
-#[derive(Debug, Clone)]
-pub struct B2Market {
-    /// Its address, request log, faults and clock.
-    pub wire: Wire,
-    /// Switches whose changes take effect with the next request; those that [`Options`] and setters have a type for are
-    /// read at the start only.
-    pub switches: Switches,
-    platform: Arc<Platform>,
-    thread: Option<Arc<Mutex<Option<ServerThread>>>>,
-}
+/// A running B2Market. Clones are handles to the same one; it stops with the last of them. Those of its
+/// switches that [`Options`] and setters have a type for are read at the start only.
+pub type B2Market = Running<Inside>;
 
+/// What a B2Market knows and holds.
 #[derive(Debug)]
-struct Platform {
+pub struct Inside {
     username: String,
     password: String,
     unknown_id_is_404: bool,
@@ -287,8 +279,7 @@ impl B2Market {
     /// # Errors
     /// When the port is taken or the thread can't be started.
     pub fn start(options: Options) -> std::io::Result<Self> {
-        let (wire, listener) = Wire::bind(&options.wire)?;
-        let platform = Arc::new(Platform {
+        let inside = Inside {
             username: options.username,
             password: options.password,
             unknown_id_is_404: options.unknown_id_is_404,
@@ -305,10 +296,8 @@ impl B2Market {
                 every_page: None,
                 kept: None,
             }),
-        });
-        let inside = Self { wire, switches: options.switches, platform, thread: None };
-        let thread = inside.wire.serve(listener, routes::routes(inside.clone()))?;
-        Ok(Self { thread: Some(Arc::new(Mutex::new(Some(thread)))), ..inside })
+        };
+        Self::open(&options.wire, options.switches, |_| inside, routes::answer, routes::refuse)
     }
 
     /// The base its endpoints are below: `http://127.0.0.1:port/api`.
@@ -320,14 +309,7 @@ impl B2Market {
     /// What the login's body says.
     #[must_use]
     pub fn credentials(&self) -> Vec<(&'static str, String)> {
-        vec![("_username", self.platform.username.clone()), ("_password", self.platform.password.clone())]
-    }
-
-    /// Stops it and cuts its connections; its orders can still be read. From a hook this has no effect.
-    pub fn stop(&self) {
-        if let Some(thread) = &self.thread {
-            drop(lock(thread).take());
-        }
+        vec![("_username", self.inside.username.clone()), ("_password", self.inside.password.clone())]
     }
 
     /// Adds `n` orders, the oldest updated a year ago and the newest an hour ago; their ids.
@@ -430,30 +412,30 @@ impl B2Market {
     /// Every order by its id, as it is served.
     #[must_use]
     pub fn orders(&self) -> BTreeMap<String, Value> {
-        lock(&self.platform.state).orders.documents()
+        lock(&self.inside.state).orders.documents()
     }
 
     /// The bodies that orders were created from, as they were sent, by the ids the platform gave.
     #[must_use]
     pub fn created(&self) -> BTreeMap<String, Value> {
-        lock(&self.platform.state).created.clone()
+        lock(&self.inside.state).created.clone()
     }
 
     /// What orders refer to.
     #[must_use]
     pub fn masters(&self) -> Masters {
-        lock(&self.platform.state).masters.clone()
+        lock(&self.inside.state).masters.clone()
     }
 
     /// Changes what orders refer to.
     pub fn change_masters(&self, change: impl FnOnce(&mut Masters)) {
-        change(&mut lock(&self.platform.state).masters);
+        change(&mut lock(&self.inside.state).masters);
     }
 
     /// How many orders there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        lock(&self.platform.state).orders.len()
+        lock(&self.inside.state).orders.len()
     }
 
     /// Whether there is no order.
@@ -464,48 +446,43 @@ impl B2Market {
 
     /// Makes every token issued so far invalid.
     pub fn expire_tokens(&self) {
-        lock(&self.platform.state).tokens.clear();
-    }
-
-    /// Changes how long tokens issued from now on are good for.
-    pub fn set_token_lifetime(&self, lifetime: Duration) {
-        lock(&self.platform.state).tokens.lifetime = lifetime;
+        lock(&self.inside.state).tokens.clear();
     }
 
     /// Changes the largest page it serves.
     pub fn set_max_page_size(&self, rows: usize) {
-        lock(&self.platform.state).max_page_size = rows.max(1);
+        lock(&self.inside.state).max_page_size = rows.max(1);
     }
 
     /// Changes the order of rows.
     pub fn set_sort(&self, sort: Sort) {
-        lock(&self.platform.state).sort = sort;
+        lock(&self.inside.state).sort = sort;
     }
 
     /// Changes what the pagination block says.
     pub fn set_totals(&self, totals: Totals) {
-        lock(&self.platform.state).totals = totals;
+        lock(&self.inside.state).totals = totals;
     }
 
     /// Changes how lists are written.
     pub fn set_answers(&self, answers: Answers) {
-        lock(&self.platform.state).answers = answers;
+        lock(&self.inside.state).answers = answers;
     }
 
     /// Calls `hook` once, after page `page` of `updatedFrom` was read and before it is answered: what it changes is
     /// not on this page and may be on the next.
     pub fn after_page(&self, page: usize, hook: impl FnOnce(&Self) + Send + 'static) {
-        lock(&self.platform.state).hooks.push((page, Box::new(hook)));
+        lock(&self.inside.state).hooks.push((page, Box::new(hook)));
     }
 
     /// Calls `hook` after each page of `updatedFrom` was read and before it is answered, in place of the one before.
     pub fn after_every_page(&self, hook: impl FnMut(&Self) + Send + 'static) {
-        lock(&self.platform.state).every_page = Some(Arc::new(Mutex::new(hook)));
+        lock(&self.inside.state).every_page = Some(Arc::new(Mutex::new(hook)));
     }
 
     /// Calls no hook any more.
     pub fn forget_hooks(&self) {
-        let mut state = lock(&self.platform.state);
+        let mut state = lock(&self.inside.state);
         state.hooks.clear();
         state.every_page = None;
     }
@@ -513,7 +490,7 @@ impl B2Market {
     /// The rows of each answer to `updatedFrom` since this was last asked, oldest first, whether or not the answer
     /// reached anybody. The first time there is none: from then on they are kept.
     pub fn take_answers(&self) -> Vec<Vec<Value>> {
-        let kept = lock(&self.platform.state).kept.replace(Vec::new()).unwrap_or_default();
+        let kept = lock(&self.inside.state).kept.replace(Vec::new()).unwrap_or_default();
         kept.iter().map(|data| serde_json::from_str(data).unwrap_or_default()).collect()
     }
 
@@ -521,7 +498,7 @@ impl B2Market {
     /// answers. Clock, switches and request log stay.
     pub fn start_over(&self, seed: u64) {
         self.wire.heal();
-        let mut state = lock(&self.platform.state);
+        let mut state = lock(&self.inside.state);
         state.orders = Orders::new(seed, state.orders.zone());
         state.created.clear();
         state.tokens.clear();
@@ -531,7 +508,7 @@ impl B2Market {
     }
 
     fn change<T>(&self, change: impl FnOnce(&mut Orders) -> T) -> T {
-        change(&mut lock(&self.platform.state).orders)
+        change(&mut lock(&self.inside.state).orders)
     }
 
     fn edit_with(&self, id: &str, edit: Edit) {

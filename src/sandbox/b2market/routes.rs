@@ -1,11 +1,10 @@
 //! The endpoints: what a request must say, and the envelope of the answer.
 
-use super::super::exchange::{self, Incoming, Refusal};
+use super::super::exchange::{Incoming, Refusal};
 use super::super::lock;
 use super::masters::Rows;
 use super::orders::Page;
 use super::{Answers, B2Market, Format, Totals, create, xml};
-use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -22,18 +21,13 @@ use std::time::Duration;
 
 const DATE_FORMAT: &str = "%Y-%m-%d %H:%M:%S";
 
-pub(super) fn routes(market: B2Market) -> Router {
-    let wire = market.wire.clone();
-    exchange::routes(&wire, move |request| answer(&market, request), refuse)
-}
-
 /// An error answer of the platform: `{"code":…,"message":…}`.
-fn refuse(refusal: &Refusal) -> Response {
+pub(super) fn refuse(refusal: &Refusal) -> Response {
     let body = json!({"code": refusal.status.as_u16(), "message": refusal.message});
     (refusal.status, axum::Json(body)).into_response()
 }
 
-fn answer(market: &B2Market, request: &Incoming) -> Result<Response, Refusal> {
+pub(super) fn answer(market: &B2Market, request: &Incoming) -> Result<Response, Refusal> {
     let (method, route) = (request.method.as_str(), request.route());
     let ["api", route @ ..] = route.as_slice() else { return Err(no_endpoint()) };
     if let ("POST", ["login"]) = (method, route) {
@@ -48,7 +42,7 @@ fn answer(market: &B2Market, request: &Incoming) -> Result<Response, Refusal> {
                 let message = "the token's roles say that it may not POST";
                 return Err(Refusal::broken(StatusCode::FORBIDDEN, "role", message));
             }
-            create::create(market, &mut lock(&market.platform.state), request)
+            create::create(market, &mut lock(&market.inside.state), request)
         }
         ("GET", route) => get_list(market, request, route),
         _ => Err(no_endpoint()),
@@ -66,12 +60,12 @@ fn login(market: &B2Market, request: &Incoming) -> Result<Response, Refusal> {
         text.ok_or_else(|| Refusal::bad("field-missing", format!("`{name}` is missing or no string")))
     };
     let (username, password) = (field("_username")?, field("_password")?);
-    if username != market.platform.username || password != market.platform.password {
+    if username != market.inside.username || password != market.inside.password {
         return Err(Refusal::broken(StatusCode::UNAUTHORIZED, "login", "Invalid credentials."));
     }
     let now = market.wire.clock().now();
     let may_post = market.switches.is("post-allowed", "true");
-    let token = lock(&market.platform.state).tokens.issue(username, may_post, now);
+    let token = lock(&market.inside.state).tokens.issue(username, may_post, now);
     Ok(axum::Json(json!({"token": token})).into_response())
 }
 
@@ -91,7 +85,7 @@ fn updated_from(market: &B2Market, request: &Incoming) -> Result<Response, Refus
         .map(|(_, value)| value.as_str())
         .collect();
     let (answer, hooks, every_page) = {
-        let mut state = lock(&market.platform.state);
+        let mut state = lock(&market.inside.state);
         let walk = Walk::read(request, state.max_page_size)?;
         let sort = state.sort;
         let page = state.orders.updated_from(from, &statuses, sort, walk.skip(), walk.size);
@@ -119,7 +113,7 @@ fn updated_from(market: &B2Market, request: &Incoming) -> Result<Response, Refus
 }
 
 fn get_order(market: &B2Market, request: &Incoming) -> Result<Response, Refusal> {
-    let state = lock(&market.platform.state);
+    let state = lock(&market.inside.state);
     let walk = Walk::read(request, state.max_page_size)?;
     let id = request.param("id");
     if id == Some("id") {
@@ -129,7 +123,7 @@ fn get_order(market: &B2Market, request: &Incoming) -> Result<Response, Refusal>
         Some(id) => state.orders.one(id),
         None => state.orders.all(walk.skip(), walk.size),
     };
-    if page.total == 0 && market.platform.unknown_id_is_404 && id.is_some() {
+    if page.total == 0 && market.inside.unknown_id_is_404 && id.is_some() {
         return Err(Refusal::not_found("Order not found"));
     }
     Ok(walk.answer("/api/Order/getOrder", request, &page, &state))
@@ -137,7 +131,7 @@ fn get_order(market: &B2Market, request: &Incoming) -> Result<Response, Refusal>
 
 /// Status lists and masters. Of the masters, season, product and location have paths of the sandbox's choice.
 fn get_list(market: &B2Market, request: &Incoming, route: &[&str]) -> Result<Response, Refusal> {
-    let state = lock(&market.platform.state);
+    let state = lock(&market.inside.state);
     let walk = Walk::read(request, state.max_page_size)?;
     let masters = &state.masters;
     let statuses = |statuses: &BTreeMap<String, String>| {
@@ -181,7 +175,7 @@ fn get_list(market: &B2Market, request: &Incoming, route: &[&str]) -> Result<Res
 fn admit(market: &B2Market, request: &Incoming) -> Result<(), Refusal> {
     let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
     let now = market.wire.clock().now();
-    if token.is_some_and(|token| lock(&market.platform.state).tokens.admits(token, now)) {
+    if token.is_some_and(|token| lock(&market.inside.state).tokens.admits(token, now)) {
         return Ok(());
     }
     let rule = token.is_none().then_some("token-missing");

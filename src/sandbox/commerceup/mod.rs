@@ -7,12 +7,11 @@
 mod caller;
 mod routes;
 
-use super::exchange;
-use super::wire::{ServerThread, Wire, WireOptions};
-use super::{Kind, Platform, Switch, Switches, Takes, lock};
+use super::wire::{Wire, WireOptions};
+use super::{Kind, Platform, Running, Switch, Switches, Takes, lock};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 pub use caller::{Call, Caller, Credentials, Format, Reply, Verb, calls_with_repeats, customers, orders};
 
@@ -93,18 +92,11 @@ pub struct Stock {
 }
 
 /// A running Commerceup. Clones are handles to the same one; it stops with the last of them.
-#[derive(Debug, Clone)]
-pub struct Commerceup {
-    /// Its address, request log, faults, clock and the rules its callers broke.
-    pub wire: Wire,
-    /// How it behaves; may be changed while it runs.
-    pub switches: Switches,
-    inner: Arc<Inner>,
-    thread: Option<Arc<Mutex<Option<ServerThread>>>>,
-}
+pub type Commerceup = Running<Inside>;
 
+/// What a Commerceup knows and holds.
 #[derive(Debug)]
-struct Inner {
+pub struct Inside {
     api_key: String,
     project: String,
     state: Mutex<State>,
@@ -124,37 +116,20 @@ impl Commerceup {
     /// # Errors
     /// When the port is taken or the thread can't be started.
     pub fn start(options: Options) -> std::io::Result<Self> {
-        let (wire, listener) = Wire::bind(&options.wire)?;
-        let inner =
-            Arc::new(Inner { api_key: options.api_key, project: options.project, state: Mutex::default() });
-        let inside = Self { wire, switches: options.switches, inner, thread: None };
-        let answering = inside.clone();
-        let routes = exchange::routes(
-            &inside.wire,
-            move |request| routes::answer(&answering, request),
-            routes::refuse,
-        );
-        let thread = inside.wire.serve(listener, routes)?;
-        Ok(Self { thread: Some(Arc::new(Mutex::new(Some(thread)))), ..inside })
+        let inside = Inside { api_key: options.api_key, project: options.project, state: Mutex::default() };
+        Self::open(&options.wire, options.switches, |_| inside, routes::answer, routes::refuse)
     }
 
     /// The base its endpoints are below: `http://127.0.0.1:port/v1/{project}`.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("{}/v1/{}", self.wire.url(), self.inner.project)
-    }
-
-    /// Stops it and cuts its connections; what it holds can still be read.
-    pub fn stop(&self) {
-        if let Some(thread) = &self.thread {
-            drop(lock(thread).take());
-        }
+        format!("{}/v1/{}", self.wire.url(), self.inside.project)
     }
 
     /// The stock of every sku that has been sent.
     #[must_use]
     pub fn stock(&self) -> BTreeMap<String, Stock> {
-        lock(&self.inner.state).stock.clone()
+        lock(&self.inside.state).stock.clone()
     }
 
     /// The quantity of every sku that has been sent.
@@ -166,23 +141,23 @@ impl Commerceup {
     /// The ERP's product ids by sku.
     #[must_use]
     pub fn links(&self) -> BTreeMap<String, Value> {
-        lock(&self.inner.state).links.clone()
+        lock(&self.inside.state).links.clone()
     }
 
     /// What each order's status has been, one after the other.
     #[must_use]
     pub fn statuses(&self) -> BTreeMap<String, Vec<String>> {
-        lock(&self.inner.state).statuses.clone()
+        lock(&self.inside.state).statuses.clone()
     }
 
     /// From now on the shop doesn't have this article.
     pub fn forget_sku(&self, sku: &str) {
-        lock(&self.inner.state).unknown_skus.insert(sku.to_owned());
+        lock(&self.inside.state).unknown_skus.insert(sku.to_owned());
     }
 
     /// The shop has the article again.
     pub fn know_sku(&self, sku: &str) {
-        lock(&self.inner.state).unknown_skus.remove(sku);
+        lock(&self.inside.state).unknown_skus.remove(sku);
     }
 }
 
@@ -196,7 +171,7 @@ impl Platform for Commerceup {
     }
 
     fn credentials(&self) -> Vec<(&'static str, String)> {
-        vec![("x-api-key", self.inner.api_key.clone())]
+        vec![("x-api-key", self.inside.api_key.clone())]
     }
 }
 

@@ -49,10 +49,10 @@ pub(super) fn answer(shop: &Commerceup, request: &Incoming) -> Result<Response, 
     let ["v1", project, endpoint] = route.as_slice() else {
         return Err(Refusal::not_found("no such endpoint"));
     };
-    if request.header("x-api-key") != Some(&shop.inner.api_key) {
+    if request.header("x-api-key") != Some(&shop.inside.api_key) {
         return Err(Refusal::broken(StatusCode::UNAUTHORIZED, AUTH, "Unauthorized"));
     }
-    if *project != shop.inner.project {
+    if *project != shop.inside.project {
         return Err(Refusal::broken(StatusCode::NOT_FOUND, PROJECT, "no such project"));
     }
     let of_list = match *endpoint {
@@ -69,7 +69,7 @@ pub(super) fn answer(shop: &Commerceup, request: &Incoming) -> Result<Response, 
     if shop.switches.is("answers", "false-in-200") {
         return Ok(axum::Json(json!({"success": false, "message": "simulated failure"})).into_response());
     }
-    let mut state = lock(&shop.inner.state);
+    let mut state = lock(&shop.inside.state);
     match of_list {
         Some((of, name)) => list(shop, request, &mut state, of, &body, name),
         None if *endpoint == "inventory" => {

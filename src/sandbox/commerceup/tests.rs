@@ -6,6 +6,7 @@ use axum::extract::Request;
 use axum::http::StatusCode;
 use reqwest::{Client, Method};
 use serde_json::json;
+use std::sync::Arc;
 use std::time::Duration;
 
 fn shop(settings: &[&str]) -> Commerceup {

@@ -7,9 +7,8 @@
 mod routes;
 mod service;
 
-use super::exchange;
-use super::wire::{ServerThread, Wire, WireOptions};
-use super::{Kind, Platform, Switch, Switches, Takes, lock};
+use super::wire::{Wire, WireOptions};
+use super::{Kind, Platform, Running, Switch, Switches, Takes, lock};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rand::rngs::StdRng;
@@ -17,7 +16,7 @@ use rand::{Rng, SeedableRng};
 use serde_json::{Map, Value};
 use service::{Service, material};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 const SWITCHES: &[Switch] = &[
     Switch {
@@ -151,18 +150,11 @@ impl Material {
 }
 
 /// A running Cortecloud. Clones are handles to the same one; it stops with the last of them.
-#[derive(Debug, Clone)]
-pub struct Cortecloud {
-    /// Its address, request log, faults, clock and the rules its callers broke.
-    pub wire: Wire,
-    /// How it behaves; may be changed while it runs.
-    pub switches: Switches,
-    inner: Arc<Inner>,
-    thread: Option<Arc<Mutex<Option<ServerThread>>>>,
-}
+pub type Cortecloud = Running<Inside>;
 
+/// What a Cortecloud knows and holds.
 #[derive(Debug)]
-struct Inner {
+pub struct Inside {
     email: String,
     password: String,
     api_key: String,
@@ -197,7 +189,6 @@ impl Cortecloud {
     /// # Errors
     /// When the port is taken or the thread can't be started.
     pub fn start(options: Options) -> std::io::Result<Self> {
-        let (wire, listener) = Wire::bind(&options.wire)?;
         let state = State {
             services: Vec::new(),
             next_id: 48_211,
@@ -208,36 +199,21 @@ impl Cortecloud {
             hooks: Vec::new(),
             pages: 0,
         };
-        let inner = Arc::new(Inner {
+        let inside = Inside {
             email: options.email,
             password: options.password,
             api_key: options.api_key,
             seed: options.seed,
             material_paths: options.material_paths,
             state: Mutex::new(state),
-        });
-        let inside = Self { wire, switches: options.switches, inner, thread: None };
-        let answering = inside.clone();
-        let routes = exchange::routes(
-            &inside.wire,
-            move |request| routes::answer(&answering, request),
-            routes::refuse,
-        );
-        let thread = inside.wire.serve(listener, routes)?;
-        Ok(Self { thread: Some(Arc::new(Mutex::new(Some(thread)))), ..inside })
+        };
+        Self::open(&options.wire, options.switches, |_| inside, routes::answer, routes::refuse)
     }
 
     /// The base its endpoints are below: `http://127.0.0.1:port`.
     #[must_use]
     pub fn url(&self) -> &str {
         self.wire.url()
-    }
-
-    /// Stops it and cuts its connections; what it holds can still be read.
-    pub fn stop(&self) {
-        if let Some(thread) = &self.thread {
-            drop(lock(thread).take());
-        }
     }
 
     /// Adds `n` services with statuses of the table; their ids.
@@ -252,7 +228,7 @@ impl Cortecloud {
 
     fn add(&self, status: Option<u32>) -> u64 {
         let now = self.wire.clock().now();
-        let mut state = lock(&self.inner.state);
+        let mut state = lock(&self.inside.state);
         let status = status.unwrap_or_else(|| STATUSES[state.dice.random_range(0..STATUSES.len())]);
         let id = state.next_id;
         // Ids have gaps.
@@ -278,7 +254,7 @@ impl Cortecloud {
 
     fn change(&self, id: u64, change: impl FnOnce(&mut Service)) {
         let now = self.wire.clock().now();
-        let mut state = lock(&self.inner.state);
+        let mut state = lock(&self.inside.state);
         if let Some(service) = state.services.iter_mut().find(|service| service.id == id) {
             change(service);
             service.updated = now;
@@ -288,7 +264,7 @@ impl Cortecloud {
     /// Edits `n` services now, chosen at random but the same for the same seed and history; their ids.
     pub fn touch(&self, n: usize) -> Vec<u64> {
         let ids: Vec<u64> = {
-            let mut state = lock(&self.inner.state);
+            let mut state = lock(&self.inside.state);
             let State { services, dice, .. } = &mut *state;
             let chosen = rand::seq::index::sample(dice, services.len(), n.min(services.len()));
             chosen.iter().map(|at| services[at].id).collect()
@@ -300,7 +276,7 @@ impl Cortecloud {
     /// A service is authorised, or one is changed; there are never more than a thousand for it.
     pub fn stir(&self) {
         let comes = {
-            let mut state = lock(&self.inner.state);
+            let mut state = lock(&self.inside.state);
             state.services.len() < 1_000 && state.dice.random_bool(0.5)
         };
         if comes {
@@ -312,15 +288,15 @@ impl Cortecloud {
 
     /// Deletes a service without a trace.
     pub fn remove(&self, id: u64) {
-        lock(&self.inner.state).services.retain(|service| service.id != id);
+        lock(&self.inside.state).services.retain(|service| service.id != id);
     }
 
     /// Every service by its id, as its detail is served.
     #[must_use]
     pub fn services(&self) -> BTreeMap<u64, Value> {
         let local = self.switches.is("dates", "local");
-        let state = lock(&self.inner.state);
-        let detail = |service: &Service| (service.id, service.detail(self.inner.seed, local));
+        let state = lock(&self.inside.state);
+        let detail = |service: &Service| (service.id, service.detail(self.inside.seed, local));
         state.services.iter().map(detail).collect()
     }
 
@@ -328,33 +304,33 @@ impl Cortecloud {
     #[must_use]
     pub fn service(&self, id: u64) -> Option<Value> {
         let local = self.switches.is("dates", "local");
-        let state = lock(&self.inner.state);
+        let state = lock(&self.inside.state);
         let service = state.services.iter().find(|service| service.id == id);
-        service.map(|service| service.detail(self.inner.seed, local))
+        service.map(|service| service.detail(self.inside.seed, local))
     }
 
     /// The order codes of the services that have one.
     #[must_use]
     pub fn links(&self) -> BTreeMap<u64, String> {
-        let state = lock(&self.inner.state);
+        let state = lock(&self.inside.state);
         let code = |service: &Service| Some((service.id, service.internal_code.clone()?));
         state.services.iter().filter_map(code).collect()
     }
 
     /// Adds `n` materials of a kind; their ids.
     pub fn seed_materials(&self, kind: Material, n: usize) -> Vec<u64> {
-        let mut state = lock(&self.inner.state);
+        let mut state = lock(&self.inside.state);
         let all = state.materials.entry(kind).or_default();
         let first = all.keys().next_back().map_or(1, |last| last + 1);
         let ids: Vec<u64> = (first..).take(n).collect();
-        all.extend(ids.iter().map(|id| (*id, material(self.inner.seed, kind, *id))));
+        all.extend(ids.iter().map(|id| (*id, material(self.inside.seed, kind, *id))));
         ids
     }
 
     /// Every material of a kind by its id, as it is served.
     #[must_use]
     pub fn materials(&self, kind: Material) -> BTreeMap<u64, Value> {
-        let state = lock(&self.inner.state);
+        let state = lock(&self.inside.state);
         let all = state.materials.get(&kind).into_iter().flatten();
         all.map(|(id, fields)| (*id, Value::from(fields.clone()))).collect()
     }
@@ -362,12 +338,12 @@ impl Cortecloud {
     /// How many updates of services and materials were accepted.
     #[must_use]
     pub fn writes(&self) -> usize {
-        lock(&self.inner.state).writes
+        lock(&self.inside.state).writes
     }
 
     /// Calls `hook` once, after the `nth` page of services from now on (the next is 1) was read and before it is answered.
     pub fn after_page(&self, nth: usize, hook: impl FnOnce(&Self) + Send + 'static) {
-        let mut state = lock(&self.inner.state);
+        let mut state = lock(&self.inside.state);
         let at = state.pages + nth;
         state.hooks.push((at, Box::new(hook)));
     }
@@ -383,10 +359,10 @@ impl Platform for Cortecloud {
     }
 
     fn credentials(&self) -> Vec<(&'static str, String)> {
-        let user = format!("{}:{}", self.inner.email, self.inner.password);
+        let user = format!("{}:{}", self.inside.email, self.inside.password);
         vec![
             ("Authorization", format!("Basic {}", STANDARD.encode(user))),
-            ("x-dreamfactory-api-key", self.inner.api_key.clone()),
+            ("x-dreamfactory-api-key", self.inside.api_key.clone()),
         ]
     }
 

@@ -48,7 +48,7 @@ pub(super) fn answer(cloud: &Cortecloud, request: &Incoming) -> Result<Response,
         ["services", id] if writes => link(cloud, request, id),
         ["services"] | ["services", _] => Err(no_method()),
         [path, rest @ ..] => {
-            let kind = Material::ALL.into_iter().zip(&cloud.inner.material_paths);
+            let kind = Material::ALL.into_iter().zip(&cloud.inside.material_paths);
             let kind = kind.filter(|(_, known)| known == path).map(|(kind, _)| kind).next();
             let kind = kind.filter(|_| cloud.switches.is("materials", "on"));
             let kind = kind.ok_or_else(|| Refusal::not_found("Resource not found."))?;
@@ -78,10 +78,10 @@ fn admit(cloud: &Cortecloud, request: &Incoming) -> Result<(), Refusal> {
     let user =
         STANDARD.decode(basic).ok().and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
     // Only the first colon parts the two: a password may have more.
-    if user.split_once(':') != Some((&cloud.inner.email, &cloud.inner.password)) {
+    if user.split_once(':') != Some((&cloud.inside.email, &cloud.inside.password)) {
         return refused(StatusCode::UNAUTHORIZED, "Unauthorized. User credentials did not match.");
     }
-    if key != cloud.inner.api_key {
+    if key != cloud.inside.api_key {
         return refused(StatusCode::FORBIDDEN, "Access Forbidden. The API Key is not active or has no role.");
     }
     Ok(())
@@ -90,7 +90,7 @@ fn admit(cloud: &Cortecloud, request: &Incoming) -> Result<(), Refusal> {
 fn services(cloud: &Cortecloud, request: &Incoming) -> Result<Response, Refusal> {
     let local = cloud.switches.is("dates", "local");
     let (answer, hooks) = {
-        let mut state = lock(&cloud.inner.state);
+        let mut state = lock(&cloud.inside.state);
         let mut order: Vec<usize> = (0..state.services.len()).collect();
         if cloud.switches.is("order", "newest-first") {
             order.sort_by_key(|at| std::cmp::Reverse((state.services[*at].updated, state.services[*at].id)));
@@ -193,7 +193,7 @@ fn link(cloud: &Cortecloud, request: &Incoming, id: &str) -> Result<Response, Re
     let code = fields.get("internal_code").and_then(Value::as_str).filter(|code| !code.is_empty());
     let code = code.ok_or_else(|| Refusal::bad(CODE, "internal_code is missing, empty or no text"))?;
     let id_number: Option<u64> = id.parse().ok();
-    let mut state = lock(&cloud.inner.state);
+    let mut state = lock(&cloud.inside.state);
     let service = state.services.iter_mut().find(|service| Some(service.id) == id_number);
     let service = service.ok_or_else(|| no_service(id))?;
     if let Some(old) = service.internal_code.as_deref().filter(|old| *old != code) {
@@ -209,7 +209,7 @@ fn link(cloud: &Cortecloud, request: &Incoming, id: &str) -> Result<Response, Re
 
 fn materials(cloud: &Cortecloud, request: &Incoming, kind: Material) -> Result<Response, Refusal> {
     let rows: Vec<Value> = cloud.materials(kind).into_values().collect();
-    page(cloud, request, &mut lock(&cloud.inner.state), rows)
+    page(cloud, request, &mut lock(&cloud.inside.state), rows)
 }
 
 fn material(cloud: &Cortecloud, kind: Material, id: &str) -> Result<Response, Refusal> {
@@ -233,7 +233,7 @@ fn update(cloud: &Cortecloud, request: &Incoming, kind: Material, id: &str) -> R
             return Err(Refusal::bad(MATERIAL, format!("{name}: {value}")));
         }
     }
-    let mut state = lock(&cloud.inner.state);
+    let mut state = lock(&cloud.inside.state);
     let all = state.materials.entry(kind).or_default();
     let material = id.parse().ok().and_then(|id: u64| all.get_mut(&id)).ok_or_else(|| no_service(id))?;
     material.extend(fields);

@@ -12,13 +12,12 @@ mod sample;
 mod store;
 mod unified;
 
-use super::exchange;
-use super::wire::{ServerThread, Wire, WireOptions};
-use super::{Kind, Platform, Switch, Switches, Takes, lock};
+use super::wire::{Wire, WireOptions};
+use super::{Kind, Platform, Running, Switch, Switches, Takes, lock};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use store::{Fields, Store};
 
 pub use sample::{Sample, Size, sample};
@@ -103,18 +102,11 @@ impl Default for Options {
 }
 
 /// A running Eryxon. Clones are handles to the same one; it stops with the last of them.
-#[derive(Debug, Clone)]
-pub struct Eryxon {
-    /// Its address, request log, faults, clock and the rules its callers broke.
-    pub wire: Wire,
-    /// How it behaves; may be changed while it runs.
-    pub switches: Switches,
-    inner: Arc<Inner>,
-    thread: Option<Arc<Mutex<Option<ServerThread>>>>,
-}
+pub type Eryxon = Running<Inside>;
 
+/// What an Eryxon knows and holds.
 #[derive(Debug)]
-struct Inner {
+pub struct Inside {
     api_key: String,
     state: Mutex<State>,
 }
@@ -174,7 +166,6 @@ impl Eryxon {
     /// # Errors
     /// When the port is taken or the thread can't be started.
     pub fn start(options: Options) -> std::io::Result<Self> {
-        let (wire, listener) = Wire::bind(&options.wire)?;
         let state = State {
             store: Store::new(),
             plan_limit: 0,
@@ -183,16 +174,8 @@ impl Eryxon {
             history: Vec::new(),
             notes: Vec::new(),
         };
-        let inner = Arc::new(Inner { api_key: options.api_key, state: Mutex::new(state) });
-        let inside = Self { wire, switches: options.switches, inner, thread: None };
-        let answering = inside.clone();
-        let routes = exchange::routes(
-            &inside.wire,
-            move |request| routes::answer(&answering, request),
-            routes::refuse,
-        );
-        let thread = inside.wire.serve(listener, routes)?;
-        Ok(Self { thread: Some(Arc::new(Mutex::new(Some(thread)))), ..inside })
+        let inside = Inside { api_key: options.api_key, state: Mutex::new(state) };
+        Self::open(&options.wire, options.switches, |_| inside, routes::answer, routes::refuse)
     }
 
     /// The base its endpoints are below: `http://127.0.0.1:port/functions/v1`.
@@ -201,17 +184,10 @@ impl Eryxon {
         format!("{}/functions/v1", self.wire.url())
     }
 
-    /// Stops it and cuts its connections; its records can still be read.
-    pub fn stop(&self) {
-        if let Some(thread) = &self.thread {
-            drop(lock(thread).take());
-        }
-    }
-
     /// Every record by source and external id: its columns, and `id`. Deleted ones are not there.
     #[must_use]
     pub fn records(&self, entity: Entity) -> BTreeMap<(String, String), Value> {
-        let state = lock(&self.inner.state);
+        let state = lock(&self.inside.state);
         let text = |fields: &Fields, name: &str| fields[name].as_str().unwrap_or_default().to_owned();
         let entry = |row: &store::Row| {
             let mut fields = row.fields.clone();
@@ -225,7 +201,7 @@ impl Eryxon {
     /// How many records there are.
     #[must_use]
     pub fn len(&self, entity: Entity) -> usize {
-        lock(&self.inner.state).store.len(entity)
+        lock(&self.inside.state).store.len(entity)
     }
 
     /// Whether there is none.
@@ -237,14 +213,14 @@ impl Eryxon {
     /// How often the record was created or updated.
     #[must_use]
     pub fn writes(&self, entity: Entity, source: &str, external_id: &str) -> usize {
-        let state = lock(&self.inner.state);
+        let state = lock(&self.inside.state);
         let at = state.store.find(entity, source, external_id);
         at.map_or(0, |at| state.store.row(entity, at).writes)
     }
 
     /// Deletes a record as the shop does it: it is gone, and its external id and number stay taken.
     pub fn soft_delete(&self, entity: Entity, source: &str, external_id: &str) {
-        let mut state = lock(&self.inner.state);
+        let mut state = lock(&self.inside.state);
         if let Some(at) = state.store.find(entity, source, external_id) {
             state.store.soft_delete(entity, at);
         }
@@ -252,7 +228,7 @@ impl Eryxon {
 
     /// Stores the records as if they had been sent before.
     pub fn fill(&self, sample: &Sample) {
-        let mut state = lock(&self.inner.state);
+        let mut state = lock(&self.inside.state);
         for entity in Entity::ALL {
             generation_a::bulk(&mut state, entity, sample.of(entity));
         }
@@ -262,7 +238,7 @@ impl Eryxon {
     /// Uses up the tenant's quota of the 24 h that began `before` now.
     pub fn exhaust_quota(&self, before: std::time::Duration) {
         let began = self.wire.clock().now() - chrono::TimeDelta::from_std(before).unwrap_or_default();
-        lock(&self.inner.state).window = Some((began, usize::MAX / 2));
+        lock(&self.inside.state).window = Some((began, usize::MAX / 2));
     }
 
     fn generation(&self) -> Generation {
@@ -280,7 +256,7 @@ impl Platform for Eryxon {
     }
 
     fn credentials(&self) -> Vec<(&'static str, String)> {
-        vec![("Authorization", format!("Bearer {}", self.inner.api_key))]
+        vec![("Authorization", format!("Bearer {}", self.inside.api_key))]
     }
 }
 

@@ -11,7 +11,7 @@ use chrono::{SecondsFormat, TimeDelta};
 use serde_json::{Value, json};
 
 pub(super) fn answer(eryxon: &Eryxon, request: &Incoming) -> Result<Response, Refusal> {
-    let mut state = lock(&eryxon.inner.state);
+    let mut state = lock(&eryxon.inside.state);
     state.store.late_columns = match eryxon.switches.text("missing-columns").as_str() {
         "always" => false,
         "never" => true,
@@ -129,7 +129,7 @@ fn admit(eryxon: &Eryxon, request: &Incoming) -> Result<(), Refusal> {
         Some(key) if !key.starts_with("ery_live_") && !key.starts_with("ery_test_") => {
             "Invalid API key format"
         }
-        Some(key) if key != eryxon.inner.api_key => "Invalid API key",
+        Some(key) if key != eryxon.inside.api_key => "Invalid API key",
         Some(_) => return Ok(()),
     };
     let status = if eryxon.switches.is("auth-fault", "500") {

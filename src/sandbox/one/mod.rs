@@ -26,16 +26,15 @@ mod warehouses;
 
 pub use records::{Counts, File, Records, Stock};
 
-use super::lock;
-use super::wire::{ServerThread, Wire, WireOptions};
-use super::{Kind, Switch, Switches, Takes};
+use super::wire::{Wire, WireOptions};
+use super::{Kind, Running, Switch, Switches, Takes, lock};
 use feed::Feed;
 use files::Uploads;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 /// The most lines one request may have, unless [`Options::most_lines`] says otherwise.
 pub const MOST_LINES: usize = 10_000;
@@ -201,18 +200,11 @@ impl Options {
 }
 
 /// A running ONe. Clones are handles to the same one; it stops with the last of them.
-#[derive(Debug, Clone)]
-pub struct One {
-    /// Its address, request log, faults and clock.
-    pub wire: Wire,
-    /// What is played of what the contract leaves open; changes take effect with the next request.
-    pub switches: Switches,
-    platform: Arc<Platform>,
-    thread: Option<Arc<Mutex<Option<ServerThread>>>>,
-}
+pub type One = Running<Inside>;
 
+/// What a ONe knows and holds.
 #[derive(Debug)]
-struct Platform {
+pub struct Inside {
     tenant: String,
     api_auth: String,
     names_lines: bool,
@@ -268,7 +260,6 @@ impl One {
     /// # Errors
     /// When the port is taken or the thread can't be started.
     pub fn start(options: Options) -> std::io::Result<Self> {
-        let (wire, listener) = Wire::bind(&options.wire)?;
         let mut dice = StdRng::seed_from_u64(options.seed);
         dice.random::<u64>();
         let mut state = State {
@@ -276,7 +267,7 @@ impl One {
             counts: Counts::default(),
             switches: options.switches.clone(),
             most_lines: options.most_lines,
-            base: wire.url().to_owned(),
+            base: String::new(),
             dice,
             client_feed: Feed::default(),
             credit_feed: Feed::default(),
@@ -289,15 +280,16 @@ impl One {
         state.records.stocks = options.warehouses.into_iter().map(|id| (id, BTreeMap::new())).collect();
         segments::add_root(&mut state);
         prices::add_main_catalog(&mut state);
-        let platform = Arc::new(Platform {
-            tenant: options.tenant,
-            api_auth: options.api_auth,
-            names_lines: options.names_lines,
-            state: Mutex::new(state),
-        });
-        let inside = Self { wire, switches: options.switches, platform, thread: None };
-        let thread = inside.wire.serve(listener, route::routes(inside.clone()))?;
-        Ok(Self { thread: Some(Arc::new(Mutex::new(Some(thread)))), ..inside })
+        let inside = |wire: &Wire| {
+            state.base = wire.url().to_owned();
+            Inside {
+                tenant: options.tenant,
+                api_auth: options.api_auth,
+                names_lines: options.names_lines,
+                state: Mutex::new(state),
+            }
+        };
+        Self::open(&options.wire, options.switches, inside, route::answer, route::refuse)
     }
 
     /// The base its endpoints are below: `http://127.0.0.1:port`.
@@ -309,26 +301,19 @@ impl One {
     /// The headers every call must have.
     #[must_use]
     pub fn credentials(&self) -> Vec<(&'static str, String)> {
-        vec![("one-tenant", self.platform.tenant.clone()), ("ApiAuth", self.platform.api_auth.clone())]
-    }
-
-    /// Stops it and cuts its connections; what it holds can still be read. From a hook this has no effect.
-    pub fn stop(&self) {
-        if let Some(thread) = &self.thread {
-            drop(lock(thread).take());
-        }
+        vec![("one-tenant", self.inside.tenant.clone()), ("ApiAuth", self.inside.api_auth.clone())]
     }
 
     /// What it holds now.
     #[must_use]
     pub fn records(&self) -> Records {
-        lock(&self.platform.state).records.clone()
+        lock(&self.inside.state).records.clone()
     }
 
     /// Every stock by warehouse and stock id.
     #[must_use]
     pub fn stocks(&self) -> BTreeMap<(String, String), Stock> {
-        let state = lock(&self.platform.state);
+        let state = lock(&self.inside.state);
         let all = state.records.stocks.iter().flat_map(|(warehouse, stocks)| {
             stocks.iter().map(|(id, stock)| ((warehouse.clone(), id.clone()), stock.clone()))
         });
@@ -344,34 +329,34 @@ impl One {
     /// What stock requests brought since the start.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        lock(&self.platform.state).counts
+        lock(&self.inside.state).counts
     }
 
     /// From now on a request with a line of this article, a stock or a price, is refused (400).
     pub fn refuse_sku(&self, sku: &str) {
-        lock(&self.platform.state).refused_skus.insert(sku.to_owned());
+        lock(&self.inside.state).refused_skus.insert(sku.to_owned());
     }
 
     /// Accepts the article again.
     pub fn accept_sku(&self, sku: &str) {
-        lock(&self.platform.state).refused_skus.remove(sku);
+        lock(&self.inside.state).refused_skus.remove(sku);
     }
 
     /// Adds a warehouse.
     pub fn add_warehouse(&self, code: &str) {
-        lock(&self.platform.state).records.stocks.entry(code.to_owned()).or_default();
+        lock(&self.inside.state).records.stocks.entry(code.to_owned()).or_default();
     }
 
     /// Forgets a warehouse and its stocks.
     pub fn remove_warehouse(&self, code: &str) {
-        let mut state = lock(&self.platform.state);
+        let mut state = lock(&self.inside.state);
         state.records.stocks.remove(code);
         state.records.warehouses.remove(code);
     }
 
     /// Calls `hook` once, when the `nth` stock request from now on (the next is 1) was applied, before it is answered.
     pub fn after_stocks(&self, nth: usize, hook: impl FnOnce(&Self) + Send + 'static) {
-        let mut state = lock(&self.platform.state);
+        let mut state = lock(&self.inside.state);
         let at = state.counts.requests + nth;
         state.hooks.push((at, Box::new(hook)));
     }

@@ -1,12 +1,11 @@
 //! The table of endpoints, and what every request must have: the two headers, an endpoint, ids encoded.
 
-use super::super::exchange::{self, Incoming, Refusal};
+use super::super::exchange::{Incoming, Refusal};
 use super::super::lock;
 use super::{
-    One, Platform, State, blockades, clients, files, invoices, notes, offline, orders, prices, segments,
+    Inside, One, State, blockades, clients, files, invoices, notes, offline, orders, prices, segments,
     stocks, trade_credits, warehouses,
 };
-use axum::Router;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value, json};
@@ -22,21 +21,16 @@ pub(super) enum Reply {
 
 pub(super) type Answer = Result<Reply, Refusal>;
 
-pub(super) fn routes(one: One) -> Router {
-    let wire = one.wire.clone();
-    exchange::routes(&wire, move |request| answer(&one, request), refuse)
-}
-
 /// The shape of an error is the sandbox's choice: the contract documents none.
-fn refuse(refusal: &Refusal) -> Response {
+pub(super) fn refuse(refusal: &Refusal) -> Response {
     let body = json!({"error": {"code": refusal.status.as_u16(), "message": refusal.message}});
     (refusal.status, axum::Json(body)).into_response()
 }
 
-fn answer(one: &One, request: &Incoming) -> Result<Response, Refusal> {
-    let mut state = lock(&one.platform.state);
-    let reply = dispatch(&one.platform, &mut state, request).map_err(|refusal| {
-        let message = if one.platform.names_lines { refusal.message } else { "refused".to_owned() };
+pub(super) fn answer(one: &One, request: &Incoming) -> Result<Response, Refusal> {
+    let mut state = lock(&one.inside.state);
+    let reply = dispatch(&one.inside, &mut state, request).map_err(|refusal| {
+        let message = if one.inside.names_lines { refusal.message } else { "refused".to_owned() };
         Refusal { message, ..refusal }
     })?;
     let success = state.switches.text("success-body");
@@ -55,13 +49,13 @@ fn answer(one: &One, request: &Incoming) -> Result<Response, Refusal> {
     })
 }
 
-fn dispatch(platform: &Platform, state: &mut State, request: &Incoming) -> Answer {
+fn dispatch(inside: &Inside, state: &mut State, request: &Incoming) -> Answer {
     let (method, route) = (request.method.as_str(), request.route());
     if let ("PUT", ["uploads", id]) = (method, route.as_slice()) {
         // An upload address is its own credential.
         return files::put_bytes(state, request, id);
     }
-    admit(platform, request)?;
+    admit(inside, request)?;
     if request.raw_path().contains(':') || request.raw_query().contains(['/', ':']) {
         request.note("id-not-encoded", "ids are percent-encoded, in paths and queries");
     }
@@ -151,8 +145,8 @@ fn no_endpoint() -> Refusal {
     Refusal::broken(status, "no-such-endpoint", "no such endpoint; a slash in an id is written %2F")
 }
 
-fn admit(platform: &Platform, request: &Incoming) -> Result<(), Refusal> {
-    for (name, expected) in [("one-tenant", &platform.tenant), ("ApiAuth", &platform.api_auth)] {
+fn admit(inside: &Inside, request: &Incoming) -> Result<(), Refusal> {
+    for (name, expected) in [("one-tenant", &inside.tenant), ("ApiAuth", &inside.api_auth)] {
         match request.headers.get(name) {
             None => {
                 let message = format!("`{name}` is missing");

@@ -31,7 +31,7 @@ impl One {
 
     /// A new client, added in the platform's back office; its id. Every fifth is a person.
     pub fn add_client(&self) -> String {
-        let mut state = lock(&self.platform.state);
+        let mut state = lock(&self.inside.state);
         let state = &mut *state;
         let number = state.records.clients.len() + 1;
         let person = number.is_multiple_of(5);
@@ -63,7 +63,7 @@ impl One {
 
     /// Sets a field of a client in the platform's back office.
     pub fn edit_client(&self, id: &str, field: &str, value: Value) {
-        let mut state = lock(&self.platform.state);
+        let mut state = lock(&self.inside.state);
         if let Some(client) = state.records.clients.get_mut(id) {
             client[field] = value;
             clients::tell(&mut state, id, "BACKOFFICE", "UPDATE");
@@ -72,7 +72,7 @@ impl One {
 
     /// Deletes a client in the platform's back office.
     pub fn remove_client(&self, id: &str) {
-        let mut state = lock(&self.platform.state);
+        let mut state = lock(&self.inside.state);
         if state.records.clients.remove(id).is_some() {
             clients::tell(&mut state, id, "BACKOFFICE", "DELETE");
         }
@@ -80,13 +80,13 @@ impl One {
 
     /// A new, empty price list; its id.
     pub fn add_price_list(&self, name: &str) -> String {
-        prices::add(&mut lock(&self.platform.state), json!({"name": name, "type": "CATALOG"}))
+        prices::add(&mut lock(&self.inside.state), json!({"name": name, "type": "CATALOG"}))
     }
 
     /// A customer orders; the shipment's id, with slashes in it.
     pub fn add_order(&self) -> String {
         let now = self.wire.clock().now();
-        let mut state = lock(&self.platform.state);
+        let mut state = lock(&self.inside.state);
         let number = state.records.shipments.len() + 1;
         let order = format!("OF/{number}/{}/{}", now.month(), now.year());
         let id = format!("{order}/01");
@@ -98,7 +98,7 @@ impl One {
 
     /// The customer takes one more of the first line.
     pub fn change_order(&self, shipment: &str) {
-        let mut state = lock(&self.platform.state);
+        let mut state = lock(&self.inside.state);
         let Some(document) = state.records.shipments.get_mut(shipment) else { return };
         let line = &mut document["productLines"][0];
         let quantity = line["quantityOrderedInContentUnit"].as_i64().unwrap_or(0) + 1;
@@ -112,13 +112,13 @@ impl One {
 
     /// The order is withdrawn; asking for it is 404 from now on.
     pub fn remove_order(&self, shipment: &str) {
-        let _ = orders::remove(&mut lock(&self.platform.state), shipment);
+        let _ = orders::remove(&mut lock(&self.inside.state), shipment);
     }
 
     /// Something happens, as it does on any day: an order comes or changes, or a client is edited.
     pub fn stir(&self) {
         let (throw, orders, order, client) = {
-            let mut state = lock(&self.platform.state);
+            let mut state = lock(&self.inside.state);
             let throw = state.dice.random_range(0..4);
             let orders = state.records.shipments.len();
             let at = state.dice.random_range(0..orders.max(1));

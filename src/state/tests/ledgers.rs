@@ -243,3 +243,48 @@ async fn a_watermark_keeps_its_last_ten_values() {
     assert_eq!(store.set_watermark(&job(), "", None).await.unwrap(), None);
     assert_eq!(store.watermarks(None).await.unwrap().len(), 1, "nothing taken away leaves nothing");
 }
+
+#[tokio::test]
+async fn the_last_slots_are_the_newest_and_those_of_one_fate_count_as_one() {
+    let scratch = Scratch::new();
+    let store = scratch.open();
+    let token = granted(&store, 0).await;
+    store.close(closing(&token, Outcome::Partial)).await.unwrap();
+    let skipped = |seconds, why: &str| Entry::skipped(&job(), instant(seconds), Cause::Due, why);
+    let range = SlotRange {
+        job: job(),
+        first: instant(-500),
+        last: instant(-100),
+        slots: 5,
+        outcome: Outcome::Missed,
+        reason: "the daemon was down".to_owned(),
+    };
+    let ahead = skipped(90_000_000, "the clock was wrong");
+    let entries = vec![
+        Entry::Range(range),
+        skipped(10, "paused"),
+        skipped(20, "paused"),
+        skipped(30, "overlap"),
+        ahead,
+    ];
+    store.record(entries).await.unwrap();
+    let running = granted(&store, 40).await;
+
+    let last = async |limit| {
+        let last = store.last_slots(vec![job()], instant(3600), limit).await.unwrap().remove(&job()).unwrap();
+        let row = |slot: LastSlot| {
+            let written = slot.run.map(|run| (run.id, run.counts.written));
+            (slot.at, slot.slots, slot.outcome, slot.reason.unwrap_or_default(), written)
+        };
+        last.into_iter().map(row).collect::<Vec<_>>()
+    };
+    let all = [
+        (instant(40), 1, None, String::new(), Some((running.run, 0))),
+        (instant(30), 1, Some(Outcome::Skipped), "overlap".to_owned(), None),
+        (instant(20), 2, Some(Outcome::Skipped), "paused".to_owned(), None),
+        (instant(0), 1, Some(Outcome::Partial), String::new(), Some((token.run, 3))),
+        (instant(-100), 5, Some(Outcome::Missed), "the daemon was down".to_owned(), None),
+    ];
+    assert_eq!(last(8).await, all);
+    assert_eq!(last(3).await, all[..3]);
+}

@@ -355,6 +355,17 @@ async fn rejects_can_be_looked_at_and_dropped_with_and_without_a_daemon() {
     let dropped = site.cadenced(&["rejects", "drop", "one-stocks", "--all"]);
     assert_eq!(stderr(&dropped), "one-stocks: 1 reject dropped\n");
     assert_eq!(site.printed(&["rejects", "list"]), "");
+    assert_eq!(site.printed(&["rejects", "list", "one-stocks"]), "");
+    for command in
+        [&["list", "one-stock"][..], &["retry", "one-stock", "--all"], &["drop", "one-stock", "--all"]]
+    {
+        let mistyped = site.cadenced(&[&["rejects"], command].concat());
+        assert!(
+            stderr(&mistyped).contains("there is no job `one-stock`; did you mean `one-stocks`?"),
+            "{command:?}"
+        );
+        assert_eq!(mistyped.status.code(), Some(64));
+    }
 }
 
 fn one_reject_can_be_dropped(site: &Site, sku: &str) {

@@ -336,3 +336,106 @@ async fn a_batch_too_large_is_halved_for_good() {
     desk.sql("update rows set value = 2").await;
     assert_eq!(desk.once("events").await.counts.requests, 2, "a new run remembers");
 }
+
+#[tokio::test]
+async fn a_record_never_sent_is_looked_for_first_also_after_a_person_wants_it_again() {
+    let verify = "verify = { get = \"/events\", params = { id = \"{id}\" }, rows = \"rows\", found-when = \"id\", first = true }\nbody =";
+    let map = "map = { id = \"{id}\", value = { field = \"value\", type = \"integer\" } }\n[job.events.push]";
+    let desk = Desk::new(&EVENTS.replace("body =", verify).replace("[job.events.push]", map)).await;
+    desk.sql("insert into rows (id, value) values ('a', 'many')").await;
+    desk.shelf.kept().events.insert("a".to_owned(), 1);
+    assert_eq!(desk.once("events").await.counts.rejected, 1);
+    assert_eq!(desk.retry("events", Wanted::default()).await, 1);
+    desk.sql("update rows set value = 1").await;
+    assert_eq!(desk.once("events").await.counts.written, 1);
+    assert_eq!(desk.shelf.kept().events["a"], 1, "it was there already");
+}
+
+#[tokio::test]
+async fn a_record_never_sent_is_not_removed_because_a_person_wanted_it_again() {
+    let jobs = "map = { id = \"{id}\", value = { field = \"value\", type = \"integer\" } }\n[job.items.push]\n\
+                on-gone = { delete = \"/item/{id}\" }";
+    let desk = Desk::new(&ONE_BY_ONE.replace("[job.items.push]", jobs)).await;
+    desk.rows(0..3, 1).await;
+    desk.sql("insert into rows (id, value) values ('b', 'many')").await;
+    desk.once("items").await;
+    assert_eq!(desk.retry("items", Wanted::default()).await, 1);
+    desk.once("items").await;
+    desk.sql("delete from rows where id = 'b'").await;
+    desk.sent();
+    for _ in 0..3 {
+        assert_eq!(desk.once("items").await.counts.removed, 0);
+    }
+    assert!(desk.sent().is_empty());
+    assert!(desk.rejects("items").await.is_empty());
+}
+
+#[tokio::test]
+async fn a_key_with_the_separator_in_it_never_stands_for_another_record() {
+    let jobs = ONE_BY_ONE.replace("body =", "on-gone = { delete = \"/item/{id}\" }\nbody =");
+    let desk = Desk::new(&jobs).await;
+    desk.sql("insert into rows (id, value) values ('a', 1), ('b', 1), ('a' || char(31) || 'b', 2)").await;
+    let first = desk.once("items").await;
+    assert_eq!((first.counts.written, first.counts.rejected), (2, 1));
+    let reject = desk.rejects("items").await.remove(0);
+    assert!(
+        reject.key == "row 3" && reject.reason.contains("`id` holds the control character U+001F"),
+        "{reject:?}"
+    );
+    desk.sql("delete from rows where value = 2").await;
+    desk.once("items").await;
+    assert_eq!(desk.once("items").await.counts.removed, 0);
+    assert_eq!(desk.shelf.kept().items.len(), 2, "`a` is where it was");
+}
+
+#[tokio::test]
+async fn a_row_without_a_key_is_told_as_long_as_it_is_there() {
+    let desk = Desk::new(ONE_BY_ONE).await;
+    desk.sql("insert into rows (id, value) values ('a', 1), (null, 2), ('row 7', 3)").await;
+    desk.shelf.script(|_, path| path.ends_with("7").then_some(Mishap::Refused(422)));
+    let keys = async || -> Vec<String> {
+        desk.rejects("items").await.into_iter().map(|reject| reject.key).collect()
+    };
+    for told in [2, 1] {
+        assert_eq!(desk.once("items").await.counts.rejected, told);
+        assert_eq!(keys().await, ["row 2", "row 7"]);
+    }
+    assert_eq!(desk.retry("items", Wanted { key: Some("row 2".to_owned()), ..Wanted::default() }).await, 1);
+    desk.sql("update rows set id = 'b' where id is null").await;
+    assert_eq!(desk.once("items").await.outcome, Outcome::Ok);
+    assert_eq!(keys().await, ["row 7"], "which is what a record is called");
+}
+
+#[tokio::test]
+async fn what_only_the_column_says_has_changed_is_not_sent() {
+    let jobs = ONE_BY_ONE.replace("body =", "send = { since = \"value\" }\nbody =");
+    let jobs =
+        jobs.replace("[job.items.push]", "map = { id = \"{id}\", parent = \"{parent}\" }\n[job.items.push]");
+    let desk = Desk::new(&jobs.replace("id, value", "id, value, parent")).await;
+    desk.sql("insert into rows (id, value, parent) values ('a', 1, 'p'), ('b', null, 'p')").await;
+    assert_eq!(desk.once("items").await.counts.written, 1);
+    assert_eq!(desk.rejects("items").await[0].reason, "the column `value`, by which `send` goes, is null");
+    desk.sql("update rows set value = 2 where id = 'a'").await;
+    let touched = desk.once("items").await;
+    assert_eq!((touched.counts.read, touched.counts.requests), (1, 0));
+    desk.sql("update rows set value = 3, parent = 'q' where id = 'a'").await;
+    assert_eq!(desk.once("items").await.counts.written, 1);
+}
+
+#[tokio::test]
+async fn a_key_that_comes_again_thousands_of_rows_later_is_sent_once() {
+    let desk = Desk::new(
+        &EVENTS
+            .replace("records = 2", "records = 10_000")
+            .replace("select id, value from rows", "select id, value from rows union all select 'r00005', 7"),
+    )
+    .await;
+    desk.sql(
+        "with recursive n(i) as (select 1 union all select i + 1 from n where i < 3000)
+         insert into rows (id, value) select printf('r%05d', i), i from n",
+    )
+    .await;
+    assert_eq!(desk.once("events").await.counts.requests, 1);
+    let events = desk.shelf.kept().events.clone();
+    assert!(events.len() == 3000 && events.values().all(|times| *times == 1));
+}

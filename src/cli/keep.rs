@@ -132,11 +132,20 @@ pub(super) async fn rejects(place: &Place, command: Rejects, out: &mut impl Writ
         let known = loaded.as_ref().and_then(|loaded| loaded.jobs.get(&JobName::new(&job).ok()?));
         known.map_or(job, |job| job.keeper().to_string())
     };
+    // A job that is configured no more may have rejects; where nothing is found the name may be mistyped.
+    let none_of = |job: &str| match &loaded {
+        Some(loaded) => super::place::job(loaded, job).map(|_| ()),
+        None => Ok(()),
+    };
     match command {
         Rejects::List { job, filter, limit, format } => {
             let job = job.map(kept_by);
             let wanted = Wanted { key: None, class: filter.class, reason: filter.reason };
-            print_rejects(&listed(&keeper, job.as_deref(), &wanted, limit).await?, format, out)?;
+            let rows = listed(&keeper, job.as_deref(), &wanted, limit).await?;
+            if let (true, Some(job)) = (rows.is_empty(), &job) {
+                none_of(job)?;
+            }
+            print_rejects(&rows, format, out)?;
         }
         Rejects::Show { job, key } => {
             let (key, job) = (typed_key(&key), kept_by(job));
@@ -184,6 +193,9 @@ pub(super) async fn rejects(place: &Place, command: Rejects, out: &mut impl Writ
                 Keeper::Here(store) => drop_rejects(store, &name(&job)?, &wanted).await?,
             };
             some(&job, &wanted, dropped)?;
+            if dropped == 0 {
+                none_of(&job)?;
+            }
             say(format!("{job}: {} dropped", counted(dropped, "reject")));
         }
     }

@@ -28,7 +28,7 @@ pub use steps::{Chain, Progress};
 use crate::clock::SharedClock;
 use crate::connection::{Connection, ConnectionKind};
 use crate::erp::{Database, FileSource, Mapper, SqlSink, SqlSource};
-use crate::job::{Cursor, CursorFormat, Job, Pull, Push, Read, Shaping, Work, Write};
+use crate::job::{Cursor, CursorFormat, Job, Pull, Push, Read, Send, Shaping, Work, Write};
 use crate::planner::Closed;
 use crate::rest::{
     Client, Ping, PingStep, PullSource, Reader, RestSink, SharedWalk, Watch, Witnesses, waiting_row,
@@ -221,8 +221,12 @@ impl Connectors {
     ) -> Result<(Box<dyn Source>, RestSink, PushCheckpoint), Failure> {
         let job = &token.slot.job;
         let database = self.database(&read.from)?;
-        let (read_now, columns) = since::read_now(&self.store, job, read, push).await?;
-        let rows = SqlSource::new(database, &read_now, self.mapper(&push.shaping)?, columns);
+        let read_now = since::read_now(&self.store, job, read, push).await?;
+        let mut rows =
+            SqlSource::new(database, &read_now, self.mapper(&push.shaping)?, push.group_by.clone());
+        if let Send::Since(column) = &push.send {
+            rows = rows.by(column.clone());
+        }
         let limit = Limit::of(&self.store).get(job, push.batch_records).await?;
         let files = Files::default();
         let source: Box<dyn Source> = match &push.upload {

@@ -8,11 +8,12 @@ use super::gone::Gone;
 use super::{ENTITY, state};
 use crate::clock::SharedClock;
 use crate::crash;
+use crate::erp::stands_for_a_row;
 use crate::job::map::plain_text;
 use crate::job::{Parent, Push, Read, Send};
 use crate::rest::KEY_SEPARATOR;
 use crate::rest::rows::fields_of;
-use crate::state::{Coordinator as _, Delivered, Doubtful, NewMark, Settlement, Store, Token, Walk};
+use crate::state::{Coordinator as _, Delivered, Doubtful, NewMark, Reject, Settlement, Store, Token, Walk};
 use crate::transfer::{
     Batch, Checkpoint, Chunk, Digest, Doubted, Failure, Progress, Record, RejectClass, Rejected, Settled,
 };
@@ -27,6 +28,8 @@ pub(super) const REMOVAL: &str = "removal";
 /// A record waits so long, and twice as long with each try, before it is tried again for a parent nobody named.
 const WAIT: TimeDelta = TimeDelta::minutes(1);
 const LONGEST_WAIT: TimeDelta = TimeDelta::days(1);
+/// Rejects looked at in one go.
+const REJECTS: usize = 1_000;
 
 /// How the platform answered for a key's content, as it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,8 +86,14 @@ fn unsent(digest: Digest, standing: Standing, before: Option<&Delivered>) -> Del
 }
 
 /// What is kept of a key that is to be sent whatever its content, and may be.
-pub(super) fn due(absent: bool) -> Delivered {
+fn due(absent: bool) -> Delivered {
     Delivered { absent, ..entry(Digest::UNKNOWN, Standing::Due) }
+}
+
+/// The same where a person wants it sent: what was never sent is still to be looked for first, and not to be removed.
+pub(super) fn wanted_again(known: Option<&Delivered>) -> Delivered {
+    let absent = known.is_some_and(|known| known.absent);
+    Delivered { absent, ..unsent(Digest::UNKNOWN, Standing::Due, known) }
 }
 
 pub(super) struct PushCheckpoint {
@@ -98,6 +107,8 @@ pub(super) struct PushCheckpoint {
     verifies: bool,
     looks_first: bool,
     parent: Option<Parent>,
+    /// It is of a step, and reads some rows at a time.
+    is_step: bool,
     /// Records in one request as configured: what is learned of the platform's limit is for this.
     batch_records: usize,
     gone: Gone,
@@ -146,6 +157,7 @@ impl PushCheckpoint {
             verifies: push.verify.is_some(),
             looks_first: push.verify.as_ref().is_some_and(|verify| verify.first),
             parent: push.parent.clone(),
+            is_step: false,
             batch_records: push.batch_records,
             noted: Vec::new(),
             parents: HashMap::new(),
@@ -167,6 +179,7 @@ impl PushCheckpoint {
     #[must_use]
     pub(super) fn of_step(mut self, keeper: JobName) -> Self {
         self.gone = self.gone.told();
+        self.is_step = true;
         self.job = keeper;
         self
     }
@@ -279,7 +292,7 @@ impl PushCheckpoint {
             }
             // What is known of a request that was not answered for is not forgotten over this.
             let is_known = idempotent || known.as_ref().is_none_or(|known| !is_unanswered(known));
-            if is_known && !rejected.key.starts_with("row ") {
+            if is_known && !stands_for_a_row(&rejected.key) {
                 noted.push((rejected.key.clone(), unsent(digest, Standing::Rejected, known.as_ref())));
             }
             true
@@ -324,6 +337,38 @@ impl PushCheckpoint {
             Standing::Rejected | Standing::Waiting | Standing::Unknown => parent_changed(),
         };
         Ok(if again { Next::Send } else { Next::Nothing })
+    }
+
+    /// Drops the rejects of rows without a key that this run, which has read them all, did not meet again: nothing that is
+    /// accepted could ever clear them.
+    async fn forget_unnamed(&self) -> Result<(), Failure> {
+        if self.is_step || matches!(self.send, Send::Since(_)) {
+            return Ok(());
+        }
+        if self.store.count_rejects(self.job()).await.map_err(state)? == 0 {
+            return Ok(());
+        }
+        let mut after = "row ".to_owned();
+        loop {
+            let page =
+                self.store.rejects(self.job(), Some((ENTITY, &after)), REJECTS).await.map_err(state)?;
+            let Some(last) = page.last().filter(|last| last.entity == ENTITY) else { return Ok(()) };
+            let is_past = !last.key.starts_with("row ");
+            after.clone_from(&last.key);
+            let old = |reject: &Reject| reject.run != self.token.run && stands_for_a_row(&reject.key);
+            let old: Vec<String> = page.into_iter().filter(old).map(|reject| reject.key).collect();
+            // A record may be called so, and then it is remembered by that name.
+            let known = self.recall(old.clone()).await?;
+            let removed: Vec<String> =
+                old.into_iter().zip(known).filter(|(_, known)| known.is_none()).map(|(key, _)| key).collect();
+            if !removed.is_empty() {
+                let settlement = Settlement { removed, ..Settlement::default() };
+                self.store.settle(self.job(), ENTITY, self.token.run, settlement).await.map_err(state)?;
+            }
+            if is_past {
+                return Ok(());
+            }
+        }
     }
 
     /// Whether a record has waited long enough to be tried once more.
@@ -513,6 +558,7 @@ impl Checkpoint for PushCheckpoint {
 
     fn finish(&mut self) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async {
+            self.forget_unnamed().await?;
             let Some(reached) = self.reached.take() else { return Ok(()) };
             let mark = NewMark { entity: ENTITY.to_owned(), value: reached.into(), walk: Walk::Keep };
             self.store.commit_watermark(&self.token, mark).await.map_err(state)

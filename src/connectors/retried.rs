@@ -2,7 +2,8 @@
 //! next run reads them from the source and sends what they are by then.
 
 use super::ENTITY;
-use super::push::due;
+use super::push::wanted_again;
+use crate::erp::stands_for_a_row;
 use crate::job::Work;
 use crate::run::RunId;
 use crate::state::{Delivered, Reject, Settlement, StateError, Store};
@@ -77,7 +78,9 @@ pub async fn retry_rejects(
         let mut settlement = Settlement::default();
         for (key, known) in keys.into_iter().zip(known) {
             let note = match (work, known) {
-                (Work::Push(..) | Work::Steps(..), known) => due(known.is_some_and(|known| known.absent)),
+                // A row without a key is told anew by each run; there is nothing to remember it by.
+                (Work::Push(..) | Work::Steps(..), None) if stands_for_a_row(&key) => continue,
+                (Work::Push(..) | Work::Steps(..), known) => wanted_again(known.as_ref()),
                 // What a pull has not delivered is delivered whenever it is read again.
                 (_, None) => continue,
                 (_, Some(known)) => Delivered { digest: Some(Digest([0; 16])), ..known },

@@ -11,16 +11,14 @@ use crate::words::JobName;
 /// Rejects looked at in one go.
 const PAGE: usize = 1_000;
 
-/// What is read now, and the columns that come along with each row: those of `group-by`, and the one it goes by.
+/// What is read now.
 pub(super) async fn read_now(
     store: &Store,
     job: &JobName,
     read: &Read,
     push: &Push,
-) -> Result<(Read, Vec<String>), Failure> {
-    let mut columns = push.group_by.clone();
-    let Send::Since(column) = &push.send else { return Ok((read.clone(), columns)) };
-    columns.push(column.clone());
+) -> Result<Read, Failure> {
+    let Send::Since(column) = &push.send else { return Ok(read.clone()) };
     let mark = store.watermark(job, ENTITY).await.map_err(state)?;
     let from = match mark {
         Some(mark) if !has_due(store, job).await? => {
@@ -32,7 +30,7 @@ pub(super) async fn read_now(
         }
         _ => None,
     };
-    Ok((Read { sql: query(&read.sql, column, from.as_deref()), ..read.clone() }, columns))
+    Ok(Read { sql: query(&read.sql, column, from.as_deref()), ..read.clone() })
 }
 
 fn query(sql: &str, column: &str, from: Option<&str>) -> String {

@@ -29,7 +29,7 @@ pub use database::Database;
 pub use files::FileSource;
 pub use mapper::{Links, Made, Mapped, Mapper, Unmapped};
 pub use sink::SqlSink;
-pub use source::{Sample, SqlSource};
+pub use source::{Sample, SqlSource, stands_for_a_row};
 
 #[cfg(test)]
 mod tests;

@@ -20,6 +20,12 @@ use serde_json::value::to_raw_value;
 use serde_json::{Map, Value};
 use tokio::task::JoinSet;
 
+/// Between the columns of a key.
+const SEPARATOR: &str = "\u{1f}";
+
+/// Before the number of a row that has no key.
+const UNNAMED: &str = "row ";
+
 /// The rows of a query.
 pub struct SqlSource {
     database: Database,
@@ -59,6 +65,8 @@ pub(super) struct Query {
     sql: String,
     key: Vec<String>,
     group_by: Vec<String>,
+    /// What comes along as the last of the group, and doesn't make another record of it.
+    by: Option<String>,
 }
 
 impl SqlSource {
@@ -70,6 +78,13 @@ impl SqlSource {
         Self { database, query: Query::new(read, group_by), mapper, shape, reading: None }
     }
 
+    /// The same, the value of this column coming along as the last of the records' group; its change alone changes no record.
+    #[must_use]
+    pub fn by(mut self, column: String) -> Self {
+        self.query.by = Some(column);
+        self
+    }
+
     /// Goes back to the first row: the same rows come again.
     pub fn rewind(&mut self) {
         if let Some(reading) = &mut self.reading {
@@ -79,7 +94,7 @@ impl SqlSource {
 
     /// Starts to read the first rows that are wanted.
     fn read(&self, shape: Shape, limit: usize) -> Reading {
-        let (mut filler, spool) = spool();
+        let (mut filler, spool) = spool(self.query.group_by.len());
         let (query, database, mapper) = (self.query.clone(), self.database.clone(), self.mapper.alone());
         let mut task = JoinSet::new();
         task.spawn(async move {
@@ -100,7 +115,7 @@ impl SqlSource {
             for record in chunk.records {
                 let row = row_of(record.content.get()).unwrap_or_default();
                 let mut one = Chunk { records: vec![record], ..Chunk::default() };
-                map(&mut self.mapper, &mut one).await?;
+                map(&mut self.mapper, &mut one, self.query.group_by.len()).await?;
                 let made = one.records.pop().map(Ok).or_else(|| one.rejected.pop().map(Err));
                 samples.extend(made.map(|record| Sample { row, record }));
             }
@@ -122,7 +137,7 @@ impl Source for SqlSource {
             };
             let Some(mut chunk) = self.reading.insert(reading).spool.next().await? else { return Ok(None) };
             if self.shape == Shape::Rows {
-                map(&mut self.mapper, &mut chunk).await?;
+                map(&mut self.mapper, &mut chunk, self.query.group_by.len()).await?;
             }
             Ok(Some(chunk))
         })
@@ -141,8 +156,8 @@ fn row_of(text: &str) -> serde_json::Result<Map<String, Value>> {
     }
 }
 
-/// Makes the records' content of the rows.
-async fn map(mapper: &mut Mapper, chunk: &mut Chunk) -> Result<(), Failure> {
+/// Makes the records' content of the rows; the first `grouped` values of their group are part of it.
+async fn map(mapper: &mut Mapper, chunk: &mut Chunk, grouped: usize) -> Result<(), Failure> {
     if mapper.is_plain() {
         return Ok(());
     }
@@ -154,7 +169,7 @@ async fn map(mapper: &mut Mapper, chunk: &mut Chunk) -> Result<(), Failure> {
         match mapped {
             Ok(fields) => {
                 record.content = to_raw_value(&fields).map_err(unwritable)?;
-                record.digest = digest_of(&record.content, &record.group);
+                record.digest = digest_of(&record.content, &record.group[..grouped.min(record.group.len())]);
                 chunk.records.push(record);
             }
             Err(reason) => {
@@ -167,7 +182,7 @@ async fn map(mapper: &mut Mapper, chunk: &mut Chunk) -> Result<(), Failure> {
 
 impl Query {
     pub(super) fn new(read: &Read, group_by: Vec<String>) -> Self {
-        Self { sql: read.sql.clone(), key: read.key.clone(), group_by }
+        Self { sql: read.sql.clone(), key: read.key.clone(), group_by, by: None }
     }
 
     /// Opens a session and has the database prepare the query; gives its columns with their types' names.
@@ -232,7 +247,7 @@ impl Query {
     fn check(&self, columns: &[(String, String)], mapped: &[String]) -> Result<(), Failure> {
         let columns: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
         let config = |problem: String| Err(Failure::new(Class::Config, problem));
-        let named = [("key", &self.key), ("group-by", &self.group_by)];
+        let named = [("key", &*self.key), ("group-by", &self.group_by), ("send", self.by.as_slice())];
         for (setting, name) in
             named.iter().flat_map(|(setting, names)| names.iter().map(move |n| (setting, n)))
         {
@@ -262,23 +277,42 @@ impl Query {
         }
     }
 
+    /// What the row is known by, or why that can't be said. A value with the separator in it would be another row's key, or
+    /// be taken apart at the wrong place when the row is gone.
+    fn key_of(&self, row: &Map<String, Value>) -> Result<String, String> {
+        let key = values(row, &self.key).map_err(|column| format!("the key column `{column}` is null"))?;
+        match key.iter().zip(&self.key).find(|(value, _)| value.contains(SEPARATOR)) {
+            Some((_, column)) => Err(format!(
+                "the key column `{column}` holds the control character U+001F, which separates the columns of a key"
+            )),
+            None => Ok(key.join(SEPARATOR)),
+        }
+    }
+
     /// Row `number`, counted from 1, as a record or as a rejected one; `mapper` makes the records of rows, if that is to be
     /// done now.
     fn line(&self, row: Row, number: u64, mapper: Option<&Mapper>) -> serde_json::Result<Line> {
         let Row { columns: row, problem } = row;
-        let key = values(&row, &self.key).map(|key| key.join("\u{1f}"));
-        let name = key.as_ref().map_or_else(|_| format!("row {number}"), String::clone);
+        let key = self.key_of(&row);
+        let name = key.as_ref().map_or_else(|_| format!("{UNNAMED}{number}"), String::clone);
         if let Some(problem) = problem {
             return reject(name, &row, problem);
         }
         let key = match key {
             Ok(key) => key,
-            Err(column) => return reject(name, &row, format!("the key column `{column}` is null")),
+            Err(problem) => return reject(name, &row, problem),
         };
-        let group = match values(&row, &self.group_by) {
+        let mut group = match values(&row, &self.group_by) {
             Ok(group) => group,
             Err(column) => return reject(key, &row, format!("the group-by column `{column}` is null")),
         };
+        match values(&row, self.by.as_slice()) {
+            Ok(by) => group.extend(by),
+            Err(column) => {
+                let reason = format!("the column `{column}`, by which `send` goes, is null");
+                return reject(key, &row, reason);
+            }
+        }
         let content = match mapper.filter(|mapper| !mapper.is_plain()) {
             None => to_raw_value(&row)?,
             Some(mapper) => match mapper.map_alone(&row) {
@@ -288,6 +322,13 @@ impl Query {
         };
         Ok(Line { key, group, content, reason: None })
     }
+}
+
+/// Whether this is no record's key, but stands for a row without one.
+#[must_use]
+pub fn stands_for_a_row(key: &str) -> bool {
+    let number = key.strip_prefix(UNNAMED).unwrap_or_default();
+    !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// The columns' values as texts; the error is the column that is null.

@@ -49,6 +49,8 @@ pub(super) struct Spool {
     given: usize,
     /// All rows, once all have come.
     len: Option<u64>,
+    /// So many values of a record's group count as its content.
+    grouped: usize,
 }
 
 /// What the writer has to tell.
@@ -64,11 +66,11 @@ enum Stored {
     File { file: Arc<File>, offset: u64, length: usize },
 }
 
-/// Both ends of a spool.
-pub(super) fn spool() -> (Filler, Spool) {
+/// Both ends of a spool; of the values that come along as a record's group, the first `grouped` count as its content.
+pub(super) fn spool(grouped: usize) -> (Filler, Spool) {
     let (full, coming) = unbounded_channel();
     let filler = Filler { filling: Vec::new(), rows: 0, file: None, stored: 0, len: 0, full };
-    (filler, Spool { coming, chunks: Vec::new(), given: 0, len: None })
+    (filler, Spool { coming, chunks: Vec::new(), given: 0, len: None, grouped })
 }
 
 impl Filler {
@@ -158,7 +160,7 @@ impl Spool {
         for line in serde_json::Deserializer::from_slice(stored).into_iter::<Line>() {
             let line = line.map_err(|error| lost(&error))?;
             match line.reason {
-                None => chunk.records.push(record(line)),
+                None => chunk.records.push(record(line, self.grouped)),
                 Some(reason) => {
                     chunk.rejected.push(Rejected::new(line.key, line.content.get(), reason));
                 }
@@ -178,8 +180,8 @@ pub(super) fn digest_of(content: &RawValue, group: &[String]) -> Digest {
     }
 }
 
-fn record(line: Line) -> Record {
-    let digest = digest_of(&line.content, &line.group);
+fn record(line: Line, grouped: usize) -> Record {
+    let digest = digest_of(&line.content, &line.group[..grouped.min(line.group.len())]);
     Record { key: line.key, cursor: None, content: line.content, digest, group: line.group }
 }
 

@@ -4,7 +4,8 @@
 //! logins; what is secret is in no message, and is taken out of the platform's own words should it echo it.
 //! Sending the login request is left to the client.
 
-use super::request::Answer;
+use super::request::{Answer, RESERVED};
+use super::said::CUT;
 use crate::connection::{Auth, Login, RestConnection};
 use crate::transfer::{Class, Failure};
 use crate::words::Text;
@@ -12,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use percent_encoding::utf8_percent_encode;
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderName, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
@@ -37,6 +39,7 @@ pub(super) const SECRET: &str = "[secret]";
 #[derive(Clone, Default)]
 pub(super) struct Proof {
     pub(super) headers: HeaderMap,
+    /// Each in every form that is known.
     secrets: Vec<SecretString>,
     /// What the token says its bearer may do.
     roles: Option<Map<String, Value>>,
@@ -77,14 +80,30 @@ impl Proof {
         content.set_sensitive(is_secret);
         self.headers.insert(header, content);
         if is_secret {
-            self.secrets.push(SecretString::from(value));
+            self.keep_out(value);
         }
         Ok(())
     }
 
     fn hide(&mut self, text: &Text) {
         if let Text::Secret(secret) = text {
-            self.secrets.push(secret.clone());
+            self.keep_out(secret.expose_secret());
+        }
+    }
+
+    /// Remembers a secret in each form in which it may be met: as it is, inside JSON text, which some platforms write with
+    /// `\/`, and in an address.
+    fn keep_out(&mut self, secret: &str) {
+        if secret.len() < SHORTEST_REDACTED {
+            return;
+        }
+        let json = Value::from(secret).to_string();
+        let json = json[1..json.len() - 1].to_owned();
+        let in_address = utf8_percent_encode(secret, RESERVED).to_string();
+        for form in [secret.to_owned(), json.replace('/', "\\/"), json, in_address] {
+            if !self.secrets.iter().any(|known| known.expose_secret() == form) {
+                self.secrets.push(SecretString::from(form));
+            }
         }
     }
 
@@ -92,9 +111,10 @@ impl Proof {
     pub(super) fn redact(&self, mut text: String) -> String {
         for secret in &self.secrets {
             let secret = secret.expose_secret();
-            if secret.len() >= SHORTEST_REDACTED && text.contains(secret) {
+            if text.contains(secret) {
                 text = text.replace(secret, SECRET);
             }
+            text = without_beginning(text, secret);
         }
         text
     }
@@ -115,6 +135,22 @@ impl Proof {
             ["GET", "POST", "PUT", "PATCH", "DELETE"].iter().any(|m| roles.contains_key(*m));
         !speaks_of_methods || roles.get(method) == Some(&Value::Bool(true))
     }
+}
+
+/// The text without the beginning of a secret that was cut off with the words it stood in.
+fn without_beginning(mut text: String, secret: &str) -> String {
+    let mut from = 0;
+    while let Some(cut) = text[from..].find(CUT).map(|at| from + at) {
+        let ends = (SHORTEST_REDACTED..secret.len()).rev().filter(|end| secret.is_char_boundary(*end));
+        let left = ends.map(|end| &secret[..end]).find(|left| text[..cut].ends_with(left)).map(str::len);
+        let mut end = cut;
+        if let Some(left) = left {
+            text.replace_range(cut - left..cut, SECRET);
+            end = cut - left + SECRET.len();
+        }
+        from = end + CUT.len_utf8();
+    }
+    text
 }
 
 /// How the requests of one connection are proven.

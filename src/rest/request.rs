@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// Everything but the characters that mean nothing in any part of an address; a space is `%20`, never `+`.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(super) const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// As much of an answer is kept with a reject, in bytes.
 const KEPT: usize = 2048;
@@ -142,6 +142,14 @@ impl Answer {
         let words = self.words_or_none();
         let message = self.proof.redact(format!("{}: {}: {words}", self.shown, self.status));
         Failure::new(class, message)
+    }
+
+    /// The failure that a page for people is, where a program was asked.
+    pub(super) fn no_answer(&self) -> Failure {
+        let words = self.words_or_none();
+        let message =
+            format!("{}: {}: a page (HTML or XML) instead of an answer: {words}", self.shown, self.status);
+        Failure::new(Class::Answer, self.proof.redact(message))
     }
 
     /// Status and the beginning of the body, without our secrets, to be kept with a reject.

@@ -25,7 +25,10 @@ pub(super) fn judge(forms: &[Results], document: Option<&Value>, records: &[&Rec
         let promised = forms.iter().map(|form| format!("`{}`", form.rows)).collect::<Vec<_>>().join(", ");
         return Verdict::Unclear(format!("the answer has no list of results {promised}"));
     };
-    read(form, document, rows, records).unwrap_or_else(Verdict::Unclear)
+    read(form, document, rows, records).unwrap_or_else(|why| {
+        let failed = sum(&form.counts.failed, document).ok().flatten();
+        if failed == Some(records.len() as u64) { Verdict::Refused(why) } else { Verdict::Unclear(why) }
+    })
 }
 
 fn read(form: &Results, document: &Value, rows: &[Value], records: &[&Record]) -> Result<Verdict, String> {
@@ -92,24 +95,24 @@ fn failure_in(form: &Results, row: &Value) -> Option<String> {
     (!is_fine).then(|| shorten(&said().unwrap_or_else(|| row.to_string())))
 }
 
+/// What the answer counts at these places, together.
+fn sum(paths: &[FieldPath], document: &Value) -> Result<Option<u64>, String> {
+    let count = |path: &FieldPath| {
+        path.find(document).and_then(Value::as_u64).ok_or_else(|| format!("the answer has no count `{path}`"))
+    };
+    let sum = paths.iter().map(count).sum::<Result<u64, _>>()?;
+    Ok((!paths.is_empty()).then_some(sum))
+}
+
 /// Whether what the answer counts is what was sent.
 fn reconcile(counts: &ResultCounts, document: &Value, sent: usize, refused: usize) -> Result<(), String> {
-    let sum = |paths: &[FieldPath]| -> Result<Option<u64>, String> {
-        let count = |path: &FieldPath| {
-            path.find(document)
-                .and_then(Value::as_u64)
-                .ok_or_else(|| format!("the answer has no count `{path}`"))
-        };
-        let sum = paths.iter().map(count).sum::<Result<u64, _>>()?;
-        Ok((!paths.is_empty()).then_some(sum))
-    };
     let (sent, refused) = (sent as u64, refused as u64);
     for (paths, what, expected) in [
         (&counts.total, "in all", sent),
         (&counts.accepted, "accepted", sent - refused),
         (&counts.failed, "failed", refused),
     ] {
-        if let Some(sum) = sum(paths)?.filter(|sum| *sum != expected) {
+        if let Some(sum) = sum(paths, document)?.filter(|sum| *sum != expected) {
             return Err(format!(
                 "the counts don't add up: {sent} records were sent, {refused} failed by its results, and it counts {sum} {what}"
             ));

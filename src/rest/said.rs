@@ -6,6 +6,9 @@ use serde_json::{Map, Value};
 /// The longest words kept, in characters.
 const LONGEST: usize = 200;
 
+/// What stands where words were cut.
+pub(super) const CUT: char = '…';
+
 /// The top-level fields that say a JSON answer is an error, or why.
 pub(super) const ERROR_FIELDS: [&str; 4] = ["success", "error", "errors", "message"];
 
@@ -42,7 +45,7 @@ pub(super) fn shorten(text: &str) -> String {
     let mut words = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if let Some((cut, _)) = words.char_indices().nth(LONGEST) {
         words.truncate(cut);
-        words.push('…');
+        words.push(CUT);
     }
     words
 }
@@ -58,7 +61,7 @@ fn is_something(value: &Value) -> bool {
     }
 }
 
-fn words_in(object: &Map<String, Value>) -> Option<String> {
+pub(super) fn words_in(object: &Map<String, Value>) -> Option<String> {
     let mut words: Vec<String> = Vec::new();
     for field in ["error", "message", "errors", "error_description", "detail", "title", "reason"] {
         if let Some(text) = object.get(field).and_then(words_of_value)

@@ -2,7 +2,7 @@
 //! answer 200 and `success: false`, or a list with one result for each record.
 
 use super::request::Answer;
-use super::said::{error_in, shorten};
+use super::said::{error_in, shorten, words_in};
 use crate::transfer::{Class, Failure, Record};
 use serde_json::{Map, Value};
 use std::io::{BufRead as _, BufReader};
@@ -53,8 +53,8 @@ fn document(answer: &mut Answer) -> Result<Option<Value>, Failure> {
     let head = head.strip_prefix(BOM).unwrap_or(head).trim_ascii_start();
     match head.first() {
         None => return Ok(None),
-        Some(b'<') => return Err(answer.failure(Class::Answer)),
-        Some(_) if claims("html") => return Err(answer.failure(Class::Answer)),
+        Some(b'<') => return Err(answer.no_answer()),
+        Some(_) if claims("html") => return Err(answer.no_answer()),
         Some(b'{' | b'[') => {}
         Some(_) if claims("json") => {}
         Some(_) => return Ok(None),
@@ -79,10 +79,13 @@ pub(super) fn of(document: Option<&Value>, records: &[&Record]) -> Verdict {
 }
 
 fn of_document(document: &Value, records: &[&Record]) -> Verdict {
-    let Value::Object(top) = document else {
-        return document.as_array().map_or(Verdict::Accepted, |results| of_results(results, records));
+    let top = match document {
+        Value::Object(top) => top,
+        Value::Array(results) => return of_results(results, records),
+        Value::Bool(false) => return Verdict::Refused("the answer is `false`".to_owned()),
+        _ => return Verdict::Accepted,
     };
-    if let Some(words) = error_in(top) {
+    if let Some(words) = error_in(top).or_else(|| error_by_word(top, records)) {
         return Verdict::Refused(words);
     }
     // Eryxon answers `data.results[]`, one a record, or counts and `errors[]` in `data.results` (Eryxon contract §5).
@@ -139,10 +142,24 @@ fn of_results(results: &[Value], records: &[&Record]) -> Verdict {
 
 /// The words of a result that is an error.
 pub(super) fn refusal_in(result: &Map<String, Value>) -> Option<String> {
-    let says = |field| result.get(field).and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
-    let failed = |word: String| matches!(word.as_str(), "error" | "failed" | "failure" | "rejected");
-    let by_word = failed(says("action")) || failed(says("status"));
+    let by_word = says_failed(result, "action") || says_failed(result, "status");
     error_in(result).or_else(|| by_word.then(|| shorten(&Value::Object(result.clone()).to_string())))
+}
+
+fn says_failed(answer: &Map<String, Value>, field: &str) -> bool {
+    let word = answer.get(field).and_then(Value::as_str).unwrap_or_default().to_ascii_lowercase();
+    matches!(word.as_str(), "error" | "fail" | "failed" | "failure" | "rejected")
+}
+
+/// The words of an answer whose `status` says that it is an error, unless that is the status of the record, which some
+/// platforms answer with.
+fn error_by_word(top: &Map<String, Value>, records: &[&Record]) -> Option<String> {
+    let is_records = |record: &&Record| {
+        let record = serde_json::from_str::<Map<String, Value>>(record.content.get());
+        record.is_ok_and(|record| record.get("status") == top.get("status"))
+    };
+    let is_error = says_failed(top, "status") && !records.iter().any(is_records);
+    is_error.then(|| shorten(&words_in(top).unwrap_or_else(|| Value::Object(top.clone()).to_string())))
 }
 
 /// Whether a result can be the one of this record: what both hold under the same name is the same.
@@ -213,6 +230,21 @@ mod tests {
             assert_eq!(verdict(json), Verdict::Unclear("no".to_owned()), "{json}");
         }
         assert_eq!(verdict(r#"{"data":{"failed":2}}"#), Verdict::Unclear("2 failed".to_owned()));
+    }
+
+    #[test]
+    fn a_status_that_is_an_error_refuses_the_batch_unless_it_is_the_records_own() {
+        let error = r#"{"status":"error","message":"the database is down"}"#;
+        assert_eq!(verdict(error), Verdict::Refused("the database is down".to_owned()));
+        let fail = r#"{"status":"fail","data":{"name":"is required"}}"#;
+        assert_eq!(verdict(fail), Verdict::Refused(fail.to_owned()));
+        assert_eq!(verdict("false"), Verdict::Refused("the answer is `false`".to_owned()));
+        for fine in [r#"{"status":"success","data":null}"#, r#"{"status":200}"#, "true", "null"] {
+            assert_eq!(verdict(fine), Verdict::Accepted, "{fine}");
+        }
+        let order = record("1", r#"{"id":1,"status":"failed"}"#, &[]);
+        let echo = serde_json::json!({"id": 1, "status": "failed"});
+        assert_eq!(of(Some(&echo), &[&order]), Verdict::Accepted);
     }
 
     #[test]

@@ -107,6 +107,13 @@ impl RestSink {
             if part.is_empty() {
                 continue;
             }
+            let limit = self.groups.limit();
+            if part.len() > limit {
+                // It was put together before a request was found to be too large.
+                parts.push(Part { lines: part.start + limit..part.end, again });
+                parts.push(Part { lines: part.start..part.start + limit, again });
+                continue;
+            }
             let heard = match self.send(path, lines, part.clone()).await {
                 Ok(heard) => heard,
                 Err(failure) if self.may_be_done(&failure) => {
@@ -136,7 +143,7 @@ impl RestSink {
                     .filter(|(place, _)| !refused.contains(place))
                     .map(|(place, link)| (lines.at(part.start + place).key.clone(), link)),
             );
-            let words = match verdict {
+            let verdict = match verdict {
                 Verdict::Accepted => continue,
                 Verdict::Each(refused) => {
                     for (place, Refusal { words, answer, unheard }) in refused {
@@ -173,8 +180,10 @@ impl RestSink {
                     settled.stop = Some(Failure::new(Class::Config, message));
                     break;
                 }
-                Verdict::Refused(words) | Verdict::Unclear(words) => words,
+                verdict @ (Verdict::Refused(_) | Verdict::Unclear(_)) => verdict,
             };
+            let unclear = self.is_unclear(&verdict);
+            let (Verdict::Refused(words) | Verdict::Unclear(words)) = verdict else { continue };
             if part.len() > 1 {
                 let middle = part.start + part.len().div_ceil(2);
                 if status == 413 || said(&self.push.words.too_large, &words) {
@@ -187,7 +196,8 @@ impl RestSink {
             }
             let record = lines.at(part.start);
             let reason = named(&words);
-            let rejected = Rejected::record(record, reason.clone()).class(self.class_of(&reason));
+            let class = if unclear { RejectClass::Transient } else { self.class_of(&reason) };
+            let rejected = Rejected::record(record, reason.clone()).class(class);
             settled.rejected.push(Rejected { exchange: Some(Box::new(exchange)), ..rejected });
             if status == 404 && self.leads_nowhere(path, record, settled, &reason) {
                 leave(&mut parts, lines, settled);
@@ -228,6 +238,7 @@ impl RestSink {
                 return;
             }
         };
+        let unclear = self.is_unclear(&heard.verdict);
         let words = match heard.verdict {
             Verdict::Accepted => {
                 *accepted += 1;
@@ -240,7 +251,7 @@ impl RestSink {
         let words = (heard.named)(&words);
         let tried = alone + 1;
         let reason = format!("{words} (so were {tried} records sent alone; the rest of the batch was not)");
-        let class = self.class_of(&words);
+        let class = if unclear { RejectClass::Transient } else { self.class_of(&words) };
         let left = parts.drain(..).map(|part| part.lines).chain([probe]).flatten();
         settled.rejected.extend(left.map(|line| {
             let rejected = Rejected::record(lines.at(line), reason.clone()).class(class);
@@ -369,6 +380,11 @@ impl RestSink {
             let exchange = Some(Box::new(Exchange { request: request.shown(), answer: refused.kept() }));
             settled.rejected.push(Rejected { class, exchange, ..Rejected::record(record, reason) });
         }
+    }
+
+    /// Whether an answer holds nothing of what the job says it should: it refuses no record, and another may.
+    fn is_unclear(&self, verdict: &Verdict) -> bool {
+        matches!(verdict, Verdict::Unclear(_)) && !self.push.results.is_empty()
     }
 
     pub(super) fn class_of(&self, words: &str) -> RejectClass {

@@ -1,10 +1,12 @@
 //! Records on their way into requests: held by group until a group fills one. So that interleaved groups still fill
-//! whole requests, all of them are held together up to some megabytes; beyond that the largest go out early.
+//! whole requests, all of them are held together up to some megabytes; beyond that the largest go out early. Of a key that
+//! comes again while it is held the later record counts: no request has it twice.
 
 use crate::job::Cursor;
 use crate::transfer::{Batch, Digest, Record};
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 use tracing::warn;
 
 /// What all groups together may hold, in bytes of memory.
@@ -19,6 +21,9 @@ pub(super) struct Groups {
     bytes: usize,
     open: BTreeMap<Vec<String>, Open>,
     held: usize,
+    /// Hashes of the keys that are held.
+    keys: HashSet<u64>,
+    hasher: RandomState,
 }
 
 #[derive(Debug, Default)]
@@ -51,13 +56,17 @@ impl Held {
 
 impl Groups {
     pub(super) fn new(limit: usize, bytes: usize) -> Self {
-        Self { limit, bytes, open: BTreeMap::new(), held: 0 }
+        let (keys, hasher) = (HashSet::new(), RandomState::new());
+        Self { limit, bytes, open: BTreeMap::new(), held: 0, keys, hasher }
     }
 
     /// Takes records; gives the batches that are full.
     pub(super) fn add(&mut self, records: Vec<Record>) -> Vec<Batch> {
         let mut full = Vec::new();
         for record in records {
+            if !self.keys.insert(self.hasher.hash_one(&*record.key)) && self.replaces(&record) {
+                continue;
+            }
             let (content, held) = (size(&record), footprint(&record));
             let open = self.open.entry(record.group.clone()).or_default();
             if !open.records.is_empty() && open.content + content > self.bytes {
@@ -87,10 +96,16 @@ impl Groups {
             groups.entry(group).or_default().records = records;
         }
         self.held = 0;
+        self.keys.clear();
         for record in gone {
             groups.entry(record.group.clone()).or_default().gone.push(record);
         }
         groups.into_values().flat_map(|batch| self.cut(batch)).collect()
+    }
+
+    /// Records in one request, at most.
+    pub(super) fn limit(&self) -> usize {
+        self.limit
     }
 
     /// From now on requests have no more records than this; gives the new limit where it is one.
@@ -103,9 +118,24 @@ impl Groups {
         Some(self.limit)
     }
 
+    /// Puts the record in the place of the one of its key that is held, if there is one.
+    fn replaces(&mut self, record: &Record) -> bool {
+        let Some(open) = self.open.get_mut(&record.group) else { return false };
+        let Some(held) = open.records.iter_mut().find(|held| *held.key == *record.key) else { return false };
+        let (before, now) = (held.content.get().len(), record.content.get().len());
+        (held.content, held.digest) = (record.content.clone(), record.digest);
+        open.content = open.content - before + now;
+        open.held = open.held - before + now;
+        self.held = self.held - before + now;
+        true
+    }
+
     fn close(&mut self, group: &[String], full: &mut Vec<Batch>) {
         let open = self.open.remove(group).unwrap_or_default();
         self.held -= open.held;
+        for held in &open.records {
+            self.keys.remove(&self.hasher.hash_one(&*held.key));
+        }
         let records = open.records.into_iter().map(|held| held.of_group(group)).collect();
         full.extend(self.cut(Batch { records, gone: Vec::new() }));
     }

@@ -257,6 +257,32 @@ async fn basic_takes_any_characters_and_headers_go_along() {
 }
 
 #[tokio::test]
+async fn a_secret_is_taken_out_however_it_is_written_and_also_where_words_were_cut() {
+    let key = format!("s3cr3t/{}", "x".repeat(300));
+    for (echo, told) in [
+        (serde_json::json!({"error": format!("bad key {key}")}).to_string(), "bad key [secret]…"),
+        (
+            serde_json::json!({"error": format!("{} bad key {key}", "y".repeat(186))}).to_string(),
+            "bad key [secret]…",
+        ),
+        (key.replace('/', r"\/"), "[secret]…"),
+        (format!("/x?key={}", key.replace('/', "%2F")), "/x?key=[secret]…"),
+    ] {
+        let server = Server::start(move |_, _| answer(401, echo.clone())).await;
+        let headers = vec![("x-api-key".to_owned(), secret(&key))];
+        let client = client(&RestConnection { headers, ..connection(&server.url) });
+        let failure = client.call(&Request::get("/x".to_owned(), Vec::new())).await.unwrap_err();
+        assert!(failure.message.ends_with(told), "{failure}");
+        assert!(!failure.message.contains("s3cr3t"), "{failure}");
+    }
+    let short = Server::start(|_, _| answer(401, r#"{"key":"a\/b+c=\"d"} /x/a%2Fb%2Bc%3D%22d"#)).await;
+    let headers = vec![("x-api-key".to_owned(), secret(r#"a/b+c="d"#))];
+    let client = client(&RestConnection { headers, ..connection(&short.url) });
+    let failure = client.call(&Request::get("/x".to_owned(), Vec::new())).await.unwrap_err();
+    assert_eq!(failure.message, r#"GET /x: 401: {"key":"[secret]"} /x/[secret]"#);
+}
+
+#[tokio::test]
 async fn neither_secrets_nor_queries_get_into_messages() {
     let echo =
         Server::start(|seen, _| answer(401, format!("bad key {}", seen.header("x-api-key").unwrap()))).await;

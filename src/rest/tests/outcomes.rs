@@ -269,7 +269,11 @@ async fn what_is_promised_and_not_there_is_never_accepted() {
     for body in ["", "{}", r#"{"success":true}"#, r#"{"results":[{"sku":"r9","ok":true}]}"#] {
         let server = Server::start(move |_, _| answer(200, body)).await;
         let settled = sink(&server, &results(true)).write(&batch(3, 0)).await.unwrap();
-        assert_eq!(classes(&settled), all("rejected", 3), "{body}");
+        assert_eq!(
+            classes(&settled),
+            all("transient", 3),
+            "{body}: nothing was refused, the next run asks again"
+        );
         let settled = sink(&server, &results(false)).write(&batch(3, 0)).await.unwrap();
         assert_eq!(classes(&settled), all("unknown", 3), "{body}");
     }

@@ -87,16 +87,32 @@ fn sizes(batches: &[Batch]) -> Vec<(String, usize, usize)> {
 async fn batches_hold_one_group_each_and_no_more_than_a_request_may() {
     let server = Server::start(|_, _| answer(200, "")).await;
     let mut sink = sink(&server, 3);
-    let mixed = |n: usize| (0..n).map(|i| line(&i.to_string(), ["A", "B"][i % 2])).collect::<Vec<_>>();
-    let mut full = sink.gather(mixed(4));
+    let mixed = |rows: std::ops::Range<usize>| {
+        rows.map(|i| line(&i.to_string(), ["A", "B"][i % 2])).collect::<Vec<_>>()
+    };
+    let mut full = sink.gather(mixed(0..4));
     assert!(full.is_empty());
-    full.extend(sink.gather(mixed(4)));
+    full.extend(sink.gather(mixed(4..8)));
     assert_eq!(sizes(&full), [("A".to_owned(), 3, 0), ("B".to_owned(), 3, 0)]);
     let gone = vec![line("x", "B"), line("y", "C"), line("z", "B"), line("q", "B"), line("p", "B")];
     let rest = sink.rest(gone);
     let expected = [("A", 1, 0), ("B", 1, 2), ("B", 0, 2), ("C", 0, 1)];
     assert_eq!(sizes(&rest), expected.map(|(group, records, gone)| (group.to_owned(), records, gone)));
     assert!(sink.rest(Vec::new()).is_empty());
+}
+
+#[tokio::test]
+async fn of_a_key_that_comes_again_while_it_is_held_the_later_record_counts() {
+    let server = Server::start(|_, _| answer(200, "")).await;
+    let mut sink = sink(&server, 3);
+    let now = |sku: &str, content: &str| record(sku, content, &["A"]);
+    assert!(sink.gather(vec![now("1", "{}"), now("2", "{}"), now("1", r#"{"n":2}"#)]).is_empty());
+    let full = sink.gather(vec![now("3", "{}"), now("1", r#"{"n":3}"#)]);
+    let contents: Vec<_> =
+        full[0].records.iter().map(|record| (&*record.key, record.content.get())).collect();
+    assert_eq!(contents, [("1", r#"{"n":2}"#), ("2", "{}"), ("3", "{}")]);
+    let rest = sink.rest(Vec::new());
+    assert_eq!((rest.len(), rest[0].records[0].content.get()), (1, r#"{"n":3}"#), "it is held no more");
 }
 
 #[tokio::test]
@@ -169,6 +185,10 @@ async fn a_request_too_large_makes_all_later_ones_smaller() {
     .await;
     let mut sink = sink(&server, 10);
     assert!(sink.write(&batch(10, 0)).await.unwrap().rejected.is_empty());
+    // Put together before the limit was known.
+    assert!(sink.write(&batch(10, 0)).await.unwrap().rejected.is_empty());
+    let sizes_seen: Vec<usize> = server.seen().iter().map(|seen| skus(seen).0.len()).collect();
+    assert_eq!(sizes_seen, [10, 5, 3, 2, 3, 2, 3, 3, 3, 1]);
     let later = sink.gather((0..7).map(|i| line(&i.to_string(), "A")).collect());
     assert_eq!(sizes(&later), [("A".to_owned(), 3, 0), ("A".to_owned(), 3, 0)]);
 }

@@ -439,3 +439,70 @@ async fn a_key_that_comes_again_thousands_of_rows_later_is_sent_once() {
     let events = desk.shelf.kept().events.clone();
     assert!(events.len() == 3000 && events.values().all(|times| *times == 1));
 }
+
+#[tokio::test]
+async fn rows_without_a_key_may_be_those_that_are_missing() {
+    let jobs = ONE_BY_ONE.replace("body =", "on-gone = { delete = \"/item/{id}\" }\nbody =");
+    let desk = Desk::new(&jobs).await;
+    desk.rows(0..4, 1).await;
+    desk.once("items").await;
+    desk.sent();
+    desk.sql("update rows set id = null where id = 'r002'").await;
+    for _ in 0..3 {
+        let ended = desk.once("items").await;
+        assert_eq!((ended.outcome, ended.counts.removed), (Outcome::Partial, 0));
+        let message = ended.message.unwrap();
+        assert!(
+            message.contains("1 row without a key") && message.contains("nothing was removed"),
+            "{message}"
+        );
+    }
+    assert!(desk.sent().is_empty());
+    desk.sql("delete from rows where id is null").await;
+    desk.once("items").await;
+    assert_eq!(desk.once("items").await.counts.removed, 1);
+}
+
+#[tokio::test]
+async fn what_is_known_by_another_key_is_not_removed_under_part_of_it() {
+    let jobs = ONE_BY_ONE.replace("body =", "on-gone = { delete = \"/item/{id}\" }\nbody =");
+    let desk =
+        Desk::new(&jobs.replace("key = [\"id\"]", "key = [\"id\", \"value\"]").replace("50%", "100%")).await;
+    desk.rows(0..2, 1).await;
+    desk.once("items").await;
+    desk.configure(&jobs.replace("50%", "100%"));
+    for _ in 0..3 {
+        assert_eq!(desk.once("items").await.counts.removed, 0);
+    }
+    assert_eq!(desk.shelf.kept().items.len(), 2);
+}
+
+#[tokio::test]
+async fn a_chain_creates_once_what_its_query_gives_twice() {
+    let desk = Desk::new(
+        r#"
+[job.chain]
+to = "shelf"
+read = { from = "erp", sql = "select id, value from rows union all select 'r000', 99", key = ["id"] }
+where = "eventId is null"
+steps = ["event"]
+[job.chain.step.event]
+post = "/events"
+map = { id = "{id}", value = "{value}" }
+body = { rows = ["$record"] }
+save = { eventId = "id" }
+verify = { get = "/events", params = { id = "{id}" }, rows = "rows", found-when = "id" }
+"#,
+    )
+    .await;
+    // So many that the two don't go through the steps together.
+    desk.rows(0..30, 1).await;
+    desk.sql("insert into rows (id, value) values (null, 1)").await;
+    assert_eq!(desk.once("chain").await.counts.written, 30);
+    let events = desk.shelf.kept().events.clone();
+    assert!(events.len() == 30 && events.values().all(|times| *times == 1), "{events:?}");
+    assert_eq!(desk.rejects("chain").await.len(), 1);
+    desk.sql("delete from rows where id is null").await;
+    assert_eq!(desk.once("chain").await.outcome, Outcome::Ok);
+    assert!(desk.rejects("chain").await.is_empty());
+}

@@ -1,10 +1,12 @@
 //! What is gone from the source of a push: known before, and missing from two full reads in a row. An empty read is never
-//! absence, and where more is missing than `max-gone` allows nothing is removed.
+//! absence, nor is one with rows that can't be told apart, and where more is missing than `max-gone` allows nothing is
+//! removed.
 
 use super::missing::Known;
 use super::push::{REMOVAL, Standing, was_never_sent};
 use super::seen::hash;
 use super::{ENTITY, state};
+use crate::erp::stands_for_a_row;
 use crate::job::{Push, PushGone, Read, Send};
 use crate::rest::KEY_SEPARATOR;
 use crate::state::{Delivered, Place, Settlement, Store, Token};
@@ -22,6 +24,8 @@ pub(super) struct Gone {
     idempotent: bool,
     /// Hashes of the keys this read had: eight bytes a row.
     seen: Vec<u64>,
+    /// Rows without a key: each may be any of those that seem to be missing.
+    unnamed: u64,
     note: Option<String>,
 }
 
@@ -39,6 +43,7 @@ impl Gone {
             on_gone,
             idempotent: push.idempotent,
             seen: Vec::new(),
+            unnamed: 0,
             note: None,
         }
     }
@@ -53,6 +58,12 @@ impl Gone {
         if self.on_gone != PushGone::Ignore {
             self.seen.extend(keys.map(hash));
         }
+    }
+
+    /// The source has this row, which is no record.
+    pub(super) fn saw_unmapped(&mut self, key: &str) {
+        self.unnamed += u64::from(stands_for_a_row(key));
+        self.saw(std::iter::once(key));
     }
 
     /// Why nothing was removed although there was cause to.
@@ -70,7 +81,7 @@ impl Gone {
         while let Some(page) = self.known().scan(&mut place).await? {
             let mut settlement = Settlement::default();
             for (key, entry) in page.into_iter().filter(|(key, _)| !self.has_seen(key)) {
-                match self.missing(&entry) {
+                match self.missing(&key, &entry) {
                     Missing::First => settlement.noted.push((key, Delivered { absent: true, ..entry })),
                     Missing::Unsent => settlement.removed.push(key),
                     Missing::Again => gone.push(self.record(key)?),
@@ -93,7 +104,7 @@ impl Gone {
         }
         while let Some(page) = self.known().scan(&mut place).await? {
             for (key, entry) in page.into_iter().filter(|(key, _)| !self.has_seen(key)) {
-                match self.missing(&entry) {
+                match self.missing(&key, &entry) {
                     Missing::First => first += 1,
                     Missing::Again => gone.push(self.record(key)?),
                     Missing::Left | Missing::Unsent => {}
@@ -103,7 +114,11 @@ impl Gone {
         Ok((gone, first))
     }
 
-    fn missing(&self, entry: &Delivered) -> Missing {
+    fn missing(&self, key: &str, entry: &Delivered) -> Missing {
+        if key.split(KEY_SEPARATOR).count() != self.key.len() {
+            // Known from when the job had another `key`: it would be taken for the key of something else.
+            return Missing::Unsent;
+        }
         let standing = Standing::of(entry);
         let is_parked = standing == Standing::Unknown || (entry.digest.is_none() && !self.idempotent);
         match (entry.absent, standing) {
@@ -130,7 +145,21 @@ impl Gone {
         }
         self.seen.sort_unstable();
         self.seen.dedup();
-        self.known().missing(|key| self.has_seen(key), self.max_gone, "the source").await
+        let known = self.known();
+        if self.unnamed > 0 {
+            let missing = known.missing(|key| self.has_seen(key), 1.0, "the source").await?;
+            if missing > 0 {
+                let note = format!(
+                    "the source gave {} without a key, any of which may be one of the {missing} that are missing: nothing was \
+                     removed; see: cadenced rejects list {} --reason key",
+                    if self.unnamed == 1 { "1 row".to_owned() } else { format!("{} rows", self.unnamed) },
+                    self.token.slot.job,
+                );
+                self.note = Some(note);
+            }
+            return Ok(0);
+        }
+        known.missing(|key| self.has_seen(key), self.max_gone, "the source").await
     }
 
     fn known(&self) -> Known<'_> {

@@ -274,7 +274,7 @@ impl PushCheckpoint {
         if !chunk.rejected.iter().any(is_ours) {
             return Ok(0);
         }
-        self.gone.saw(chunk.rejected.iter().map(|rejected| &*rejected.key));
+        chunk.rejected.iter().for_each(|rejected| self.gone.saw_unmapped(&rejected.key));
         let known = self.recall(chunk.rejected.iter().map(|rejected| rejected.key.clone()).collect()).await?;
         let mut told = 0;
         let mut known = known.into_iter();
@@ -341,10 +341,7 @@ impl PushCheckpoint {
 
     /// Drops the rejects of rows without a key that this run, which has read them all, did not meet again: nothing that is
     /// accepted could ever clear them.
-    async fn forget_unnamed(&self) -> Result<(), Failure> {
-        if self.is_step || matches!(self.send, Send::Since(_)) {
-            return Ok(());
-        }
+    pub(super) async fn forget_unnamed(&self) -> Result<(), Failure> {
         if self.store.count_rejects(self.job()).await.map_err(state)? == 0 {
             return Ok(());
         }
@@ -558,7 +555,9 @@ impl Checkpoint for PushCheckpoint {
 
     fn finish(&mut self) -> BoxFuture<'_, Result<(), Failure>> {
         Box::pin(async {
-            self.forget_unnamed().await?;
+            if !self.is_step && !matches!(self.send, Send::Since(_)) {
+                self.forget_unnamed().await?;
+            }
             let Some(reached) = self.reached.take() else { return Ok(()) };
             let mark = NewMark { entity: ENTITY.to_owned(), value: reached.into(), walk: Walk::Keep };
             self.store.commit_watermark(&self.token, mark).await.map_err(state)

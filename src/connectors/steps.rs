@@ -201,6 +201,9 @@ impl Chain {
                 }
                 group.reject(rejected, counts).await?;
             }
+            if let Some(stage) = group.stages.first() {
+                stage.checkpoint.forget_unnamed().await?;
+            }
         }
         Ok(())
     }
@@ -209,7 +212,13 @@ impl Chain {
 impl Group {
     /// The next rows, in slices, with what has been saved for them; and rows that have no key.
     pub(super) async fn next(&mut self) -> Result<Option<(Vec<Vec<Row>>, Vec<Rejected>)>, Failure> {
-        let Some(chunk) = self.source.next().await? else { return Ok(None) };
+        let Some(mut chunk) = self.source.next().await? else { return Ok(None) };
+        // Of a key that stands twice the later row counts. In another slice, the earlier would be unknown to it: what that
+        // saved is looked up here, and without it the later would be made anew.
+        let last: HashMap<String, usize> =
+            chunk.records.iter().enumerate().map(|(at, record)| (record.key.clone(), at)).collect();
+        let mut at = 0..;
+        chunk.records.retain(|record| at.next().is_some_and(|at| last[&record.key] == at));
         let rows = self.rows(&chunk.records).await?;
         let mut slices: Vec<Vec<Row>> = Vec::new();
         for row in rows {

@@ -99,6 +99,18 @@ async fn what_two_reads_miss_is_removed_once() {
 }
 
 #[tokio::test]
+async fn what_goes_while_another_comes_is_removed_all_the_same() {
+    let site = Site::quiet().await;
+    erp::offer(&site.erp, "A-00007", false).await.unwrap();
+    site.once(JOB).await;
+    erp::offer(&site.erp, "A-00005", false).await.unwrap();
+    erp::offer(&site.erp, "A-00007", true).await.unwrap();
+    let (first, second) = (site.once(JOB).await.counts, site.once(JOB).await.counts);
+    assert_eq!(((first.written, first.removed), (second.written, second.removed)), ((2, 0), (0, 2)));
+    all_equal(&site).await;
+}
+
+#[tokio::test]
 async fn what_one_read_misses_and_the_next_has_is_not_removed() {
     let site = Site::quiet().await;
     site.once(JOB).await;

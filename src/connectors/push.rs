@@ -202,7 +202,8 @@ impl PushCheckpoint {
             }
         }
         self.gone.saw(records.iter().map(|record| &*record.key));
-        let known = self.recall(records.iter().map(|record| record.key.clone()).collect()).await?;
+        let keys = records.iter().map(|record| record.key.clone()).collect();
+        let known = self.gone.recall(&self.job, keys).await?;
         let parents = self.parents_of(&records).await?;
         // Of a key that stands twice the later row counts.
         let last: HashMap<&str, usize> =
@@ -275,7 +276,8 @@ impl PushCheckpoint {
             return Ok(0);
         }
         chunk.rejected.iter().for_each(|rejected| self.gone.saw_unmapped(&rejected.key));
-        let known = self.recall(chunk.rejected.iter().map(|rejected| rejected.key.clone()).collect()).await?;
+        let keys = chunk.rejected.iter().map(|rejected| rejected.key.clone()).collect();
+        let known = self.gone.recall(&self.job, keys).await?;
         let mut told = 0;
         let mut known = known.into_iter();
         let noted = &mut self.noted;

@@ -122,6 +122,12 @@ impl Store {
         .await
     }
 
+    /// Of how many keys something is known.
+    pub async fn count_delivered(&self, job: &JobName, entity: &str) -> Result<u64, StateError> {
+        let (job, entity) = (job.clone(), entity.to_owned());
+        self.blocking(move |inner| inner.with_log(&job, &entity, |log| Ok(log.index.keys()))).await
+    }
+
     /// Durably marks keys in doubt, before they are written; from now on they are known.
     pub async fn doubt(
         &self,

@@ -19,6 +19,8 @@ pub const RUN_DURATION: &str = "cadenced_run_duration_seconds";
 pub const RECORDS: &str = "cadenced_records_total";
 /// Gauge: when the last run that went through ended, by `job`.
 pub const JOB_LAST_SUCCESS: &str = "cadenced_job_last_success_timestamp_seconds";
+/// Gauge: the first slot after the last run that went through ended, by `job`: how far behind its own timetable a job is.
+pub const JOB_SUCCESS_DUE: &str = "cadenced_job_success_due_timestamp_seconds";
 /// Gauge: the next slot, by `job`.
 pub const JOB_NEXT_SLOT: &str = "cadenced_job_next_slot_timestamp_seconds";
 /// Gauge: failed runs since the last that went through, by `job`.
@@ -102,8 +104,17 @@ fn describe() {
     describe_counter!(RUNS, Unit::Count, "Runs ended, by job and outcome.");
     describe_histogram!(RUN_DURATION, Unit::Seconds, "How long runs took.");
     describe_counter!(RECORDS, Unit::Count, "Records, by job and what became of them.");
-    describe_gauge!(JOB_LAST_SUCCESS, Unit::Seconds, "When the job's last run that went through ended.");
-    describe_gauge!(JOB_NEXT_SLOT, Unit::Seconds, "The job's next slot.");
+    describe_gauge!(
+        JOB_LAST_SUCCESS,
+        Unit::Seconds,
+        "When the job's last run that went through ended; NaN before."
+    );
+    describe_gauge!(
+        JOB_SUCCESS_DUE,
+        Unit::Seconds,
+        "The job's first slot since its last run that went through ended; NaN without one."
+    );
+    describe_gauge!(JOB_NEXT_SLOT, Unit::Seconds, "The job's next slot; NaN without one.");
     describe_gauge!(
         JOB_CONSECUTIVE_FAILURES,
         Unit::Count,
@@ -125,7 +136,7 @@ fn describe() {
     describe_histogram!(CALL_DURATION, Unit::Seconds, "How long the ERP took for calls, by job.");
     describe_gauge!(BREAKER_OPEN, Unit::Count, "1 while the platform is left alone because requests failed.");
     describe_gauge!(REJECTS, Unit::Count, "Rejects kept for the job.");
-    describe_gauge!(WATERMARK, Unit::Seconds, "How far the job has read its source.");
+    describe_gauge!(WATERMARK, Unit::Seconds, "How far the job has read its source; NaN without a time.");
     describe_gauge!(CONFIG_RELOAD_SUCCESS, Unit::Count, "1 if the last reload was accepted.");
     describe_gauge!(CONFIG_RELOAD_TIME, Unit::Seconds, "When a configuration was last accepted.");
     describe_counter!(CLOCK_STEPS, Unit::Count, "Steps of the host's clock that were noticed.");
@@ -197,6 +208,7 @@ mod tests {
         }
         for name in [
             JOB_LAST_SUCCESS,
+            JOB_SUCCESS_DUE,
             JOB_NEXT_SLOT,
             JOB_CONSECUTIVE_FAILURES,
             JOB_RUNNING,

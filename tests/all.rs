@@ -17,6 +17,7 @@ mod kills;
 mod layers;
 mod limits;
 mod maps;
+mod monitoring;
 mod plan;
 mod planner;
 mod platforms;

@@ -56,6 +56,26 @@ fn mode(path: &Path) -> u32 {
 }
 
 #[tokio::test]
+async fn the_state_lies_beside_the_configuration_or_where_it_is_told() {
+    let world = World::start();
+    let state = |dir: &str| {
+        let file = fs::read_to_string(world.dir.path().join(dir).join("cadenced.toml")).unwrap();
+        file.parse::<toml::Table>().unwrap()["state"].as_str().unwrap().to_owned()
+    };
+    let init = |dir: &str, more: &[&str]| {
+        let settings =
+            ["--platform", "one", "--erp", "sqlite://erp.db", "--set", "one.url=http://127.0.0.1:1"];
+        let given = [&["init", dir, "--set", "one.tenant=acme"], &settings[..], more].concat();
+        let output = world.run(&given);
+        assert!(output.status.success(), "{}", stderr(&output));
+    };
+    init("here", &[]);
+    assert_eq!(state("here"), "state");
+    init("there", &["--state", "elsewhere"]);
+    assert_eq!(Path::new(&state("there")), world.dir.path().join("elsewhere"));
+}
+
+#[tokio::test]
 async fn what_it_writes_checks_and_runs_against_the_platforms() {
     let world = World::start();
     let output = world.init("sqlite://erp.db?mode=rwc");

@@ -8,6 +8,7 @@
 use super::args::Init;
 use super::kits::{KITS, Kit, Setting};
 use super::output::{Exit, Stop, say};
+use super::place::Place;
 use super::schema;
 use crate::config::{self, Sources};
 use crate::connection::Dialect;
@@ -21,13 +22,15 @@ use std::process::{Command, Stdio};
 /// What a secret's file holds until somebody fills it.
 const UNFILLED: &str = "fill-me-in";
 
-pub(super) fn init(args: &Init, out: &mut impl Write) -> Result<Exit, Stop> {
+pub(super) fn init(place: &Place, args: &Init, out: &mut impl Write) -> Result<Exit, Stop> {
     let mut answers = Answers::new(args, io::stdin().is_terminal())?;
     let kits = answers.kits(&args.platforms)?;
     let erp = answers.erp(args.erp.as_deref())?;
     let dialect = dialect_of(&erp)?;
     let mut files = Files { dir: args.dir.clone(), all: Vec::new() };
-    let text = daemon_file(&kits, &erp, &mut answers, &mut files)?;
+    // Without a word it lies beside the configuration, wherever that is moved to.
+    let state = place.state.as_ref().map(std::path::absolute).transpose()?.unwrap_or("state".into());
+    let text = daemon_file(&kits, &erp, &state, &mut answers, &mut files)?;
     files.add("cadenced.toml", text, 0o644);
     for kit in &kits {
         files.add(&format!("schedules/{}.toml", kit.name), kit.schedule.to_owned(), 0o644);
@@ -213,14 +216,16 @@ fn quoted(text: &str) -> String {
 fn daemon_file(
     kits: &[&'static Kit],
     erp: &str,
+    state: &Path,
     answers: &mut Answers,
     files: &mut Files,
 ) -> Result<String, Stop> {
-    let mut text = String::from(
+    let state = quoted(&state.display().to_string());
+    let mut text = format!(
         "#:schema ./cadenced.schema.json\n\n# The daemon's configuration. Every other key is described in packaging/cadenced.toml of the sources; `cadenced check`\n\
          # says what is wrong with it, and where.\n\n\
          # The zone of jobs that name none; the shipped ones name theirs.\ntimezone = \"UTC\"\n\
-         # Where watermarks, the ledger and rejects are kept.\nstate = \"state\"\n\
+         # Where watermarks, the ledger and rejects are kept.\nstate = {state}\n\
          # Read in this order: what `site` says wins.\nschedules = [\"schedules\", \"site\"]\n\n[admin]\nlisten = \"127.0.0.1:8640\"\n",
     );
     let sql = if has_password(erp) {

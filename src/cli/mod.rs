@@ -14,6 +14,7 @@ mod init;
 mod keep;
 mod kits;
 mod launch;
+mod man;
 mod next;
 mod output;
 mod ping;
@@ -71,7 +72,7 @@ fn perform(cli: Cli, out: &mut impl Write) -> Result<Exit, Stop> {
     match cli.command {
         Command::Run => launch::run(&place),
         Command::Demo => demo::demo(),
-        Command::Init(args) => init::init(&args, out),
+        Command::Init(args) => init::init(&place, &args, out),
         Command::Sandbox(args) => sandbox::sandbox(&args, out),
         Command::Once(args) => launch::once(&place, &args, out),
         Command::Try(args) => launch::try_job(&place, &args, out),
@@ -87,6 +88,7 @@ fn perform(cli: Cli, out: &mut impl Write) -> Result<Exit, Stop> {
             Ok(Exit::Ok)
         }
         Command::Completions { shell } => completions(shell, out),
+        Command::Man { dir } => man::man(&dir),
         Command::Next(args) => next::next(&place, &args, SystemClock.now(), out),
         talk => runtime()?.block_on(perform_talking(talk, &place, out)),
     }
@@ -120,7 +122,8 @@ async fn perform_talking(command: Command, place: &Place, out: &mut impl Write) 
         | Command::Next(_)
         | Command::FilterRows
         | Command::Schema
-        | Command::Completions { .. } => Err(Stop::new(Exit::Internal, "this command needs no daemon")),
+        | Command::Completions { .. }
+        | Command::Man { .. } => Err(Stop::new(Exit::Internal, "this command needs no daemon")),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::run::RunId;
 use crate::state::{Settlement, Store};
 use crate::transfer::Rejected;
 use crate::words::JobName;
-use clap::Parser as _;
+use clap::{CommandFactory as _, Parser as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -258,4 +258,22 @@ fn a_shell_completes_commands() {
     std::fs::write(file.path(), script).unwrap();
     let completed = std::process::Command::new("bash").arg(file.path()).output().unwrap();
     assert_eq!(String::from_utf8(completed.stdout).unwrap(), "trigger\n");
+}
+
+#[test]
+fn every_command_has_its_manual_page_and_the_file_all_its_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    super::man::man(dir.path()).unwrap();
+    let read = |name: &str| std::fs::read_to_string(dir.path().join(name)).unwrap();
+    let main = read("cadenced.1");
+    for command in Cli::command().get_subcommands().filter(|command| !command.is_hide_set()) {
+        let name = command.get_name();
+        assert!(main.contains(&format!("cadenced\\-{name}(1)")), "{name}: {main}");
+        assert!(read(&format!("cadenced-{name}.1")).contains(".SH NAME"), "{name}");
+    }
+    assert!(!dir.path().join("cadenced-filter-rows.1").exists(), "nobody types it");
+    assert!(read("cadenced-rejects-retry.1").contains("\\-\\-preview"));
+    assert!(main.contains("EXIT STATUS") && main.is_ascii());
+    let file = read("cadenced.toml.5");
+    assert!(file.contains("#drain\\-timeout = \"30s\"") && file.is_ascii(), "{file}");
 }

@@ -4,7 +4,9 @@ mod conditions;
 mod overview;
 mod slots;
 
-use self::conditions::{Extra, condition, measure, measure_connection, of_connection};
+use self::conditions::{
+    Extra, condition, measure, measure_connection, measure_no_more, of_connection, success_due,
+};
 use super::backfill::Backfills;
 use super::service;
 use crate::admin::control::{
@@ -21,16 +23,18 @@ use crate::rest::{Client, Ping};
 use crate::run::RunRecord;
 use crate::scheduler::{Jobs, SchedulerHandle};
 use crate::state::{StateError, Store, Watermark};
+use crate::telemetry;
 use crate::transfer::Failure;
 use crate::watermark::{Cursor, Mark};
 use crate::words::{ConnectionName, JobName};
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use futures_util::future::BoxFuture;
-use std::collections::BTreeMap;
+use metrics::gauge;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -49,6 +53,8 @@ pub(super) struct DaemonControl {
     started: Instant,
     stage: AtomicU8,
     backfills: Backfills,
+    /// Whose gauges were set last.
+    measured: Mutex<(BTreeSet<JobName>, BTreeSet<ConnectionName>)>,
     /// For what goes on after its request was answered.
     me: Weak<Self>,
 }
@@ -64,7 +70,8 @@ impl DaemonControl {
         let backfills = Backfills::new(store.clone());
         Arc::new_cyclic(|me| {
             let me = me.clone();
-            Self { store, scheduler, reloader, clock, started, stage, backfills, me }
+            let measured = Mutex::default();
+            Self { store, scheduler, reloader, clock, started, stage, backfills, measured, me }
         })
     }
 
@@ -147,9 +154,14 @@ impl DaemonControl {
                 let why = "nobody can call: there is no `[inbound]` in the daemon's file";
                 (health.status, health.why) = (Condition::Off, Some(why.to_owned()));
             }
-            measure(name, &health, &extra, marks.get(name));
+            measure(name, &health, &extra, marks.get(name), success_due(job, &health));
             jobs.push((job.clone(), health, extra));
         }
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        for gone in measured.0.iter().filter(|name| !set.jobs.contains_key(*name)) {
+            measure_no_more(gone);
+        }
+        measured.0 = set.jobs.keys().cloned().collect();
         Ok(jobs)
     }
 
@@ -183,7 +195,14 @@ impl DaemonControl {
             measure_connection(name, &health);
             (name.clone(), health)
         };
-        connectors.clients().map(health).collect()
+        let all: BTreeMap<_, _> = connectors.clients().map(health).collect();
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        for gone in measured.1.iter().filter(|name| !all.contains_key(*name)) {
+            gauge!(telemetry::WAITS_UNTIL, "connection" => gone.to_string()).set(0.0);
+            gauge!(telemetry::BREAKER_OPEN, "connection" => gone.to_string()).set(0.0);
+        }
+        measured.1 = all.keys().cloned().collect();
+        all
     }
 
     async fn trigger_now(&self, name: JobName, again: Again, wait: Wait) -> Answer<Triggered> {

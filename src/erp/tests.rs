@@ -23,7 +23,8 @@ impl Erp {
         let folder = tempfile::tempdir().unwrap();
         let options =
             SqliteConnectOptions::new().filename(folder.path().join("erp.db")).create_if_missing(true);
-        let own = options.busy_timeout(Duration::from_secs(5)).connect().await.unwrap();
+        // A source that reads on lets go at the end of its rows, however busy the machine is.
+        let own = options.busy_timeout(Duration::from_secs(60)).connect().await.unwrap();
         let mut erp = Self { folder, own };
         erp.run(schema).await;
         erp

@@ -110,25 +110,54 @@ pub(super) fn measure_connection(name: &ConnectionName, health: &ConnectionHealt
     gauge!(telemetry::BREAKER_OPEN, "connection" => name).set(open);
 }
 
-/// Keeps the gauges of a job up to date.
+/// The job's first slot since it last went through. Once it is past, the job is behind, however often it is due.
+pub(super) fn success_due(job: &Job, health: &JobHealth) -> Option<DateTime<Utc>> {
+    let since = health.last_success.filter(|_| job.is_live())?;
+    job.trigger.timetable()?.slots(since, DateTime::<Utc>::MAX_UTC).next()
+}
+
+/// Keeps the gauges of a job up to date. An instant that there is not is set to NaN, since a gauge that was set once can't be
+/// taken away, and an alert on what it said then would never end.
 #[expect(
     clippy::cast_precision_loss,
     reason = "seconds and counts fit a float far beyond what they will ever be"
 )]
-pub(super) fn measure(job: &JobName, health: &JobHealth, extra: &Extra, mark: Option<&Watermark>) {
+pub(super) fn measure(
+    job: &JobName,
+    health: &JobHealth,
+    extra: &Extra,
+    mark: Option<&Watermark>,
+    due: Option<DateTime<Utc>>,
+) {
     let job = job.to_string();
     let set = |name: &'static str, value: f64| gauge!(name, "job" => job.clone()).set(value);
-    if let Some(at) = health.last_success {
-        set(telemetry::JOB_LAST_SUCCESS, at.timestamp() as f64);
-    }
-    if let Some(at) = health.next_slot {
-        set(telemetry::JOB_NEXT_SLOT, at.timestamp() as f64);
-    }
-    if let Some(millis) = mark.and_then(|mark| mark.value.as_i64()) {
-        set(telemetry::WATERMARK, millis as f64 / 1000.0);
-    }
-    set(telemetry::JOB_CONSECUTIVE_FAILURES, f64::from(health.consecutive_failures));
+    let instant =
+        |name, at: Option<DateTime<Utc>>| set(name, at.map_or(f64::NAN, |at| at.timestamp() as f64));
+    instant(telemetry::JOB_LAST_SUCCESS, health.last_success);
+    instant(telemetry::JOB_SUCCESS_DUE, due);
+    instant(telemetry::JOB_NEXT_SLOT, health.next_slot);
+    let millis = mark.and_then(|mark| mark.value.as_i64());
+    set(telemetry::WATERMARK, millis.map_or(f64::NAN, |millis| millis as f64 / 1000.0));
+    // What was turned off is nothing to be woken up for.
+    let failures = if health.status == Condition::Off { 0 } else { health.consecutive_failures };
+    set(telemetry::JOB_CONSECUTIVE_FAILURES, f64::from(failures));
     set(telemetry::JOB_RUNNING, f64::from(u8::from(extra.running)));
     set(telemetry::JOB_PAUSED, f64::from(u8::from(extra.paused.is_some())));
     set(telemetry::REJECTS, health.rejects as f64);
+}
+
+/// Nothing is known any more of a job that serves no longer.
+pub(super) fn measure_no_more(job: &JobName) {
+    let health = JobHealth {
+        status: Condition::Off,
+        last_run: None,
+        last_success: None,
+        next_slot: None,
+        watermark: None,
+        consecutive_failures: 0,
+        rejects: 0,
+        why: None,
+    };
+    let extra = Extra { last_outcome: None, running: false, paused: None, run: None };
+    measure(job, &health, &extra, None, None);
 }

@@ -70,6 +70,16 @@ async fn a_push_is_shown_and_not_made() {
 }
 
 #[tokio::test]
+async fn what_would_be_looked_for_first_is_shown_as_well() {
+    let verify = "verify = { get = \"/stocks/{sku}\", found-when = \"sku\", first = true }";
+    let site = Site::quiet().await;
+    site.schedule(&format!("[job.one-stocks.push]\n{verify}\n"));
+    let shown = preview(&site, "one-stocks");
+    assert_eq!((&shown["counts"]["new"], shown["requests"].as_array().unwrap().len()), (&Value::from(40), 2));
+    assert_eq!(asked(&site), (0, 0));
+}
+
+#[tokio::test]
 async fn a_run_that_would_stop_is_shown_to_stop() {
     let site = Site::quiet().await;
     site.once("one-stocks").await;

@@ -165,6 +165,9 @@ impl Connectors {
                     preview.reject(&mut counts, key, reason);
                 }
             }
+            // What a look at the platform would come before; it may find some of these.
+            let first = chunk.doubtful.into_iter().filter(|doubted| doubted.is_first);
+            chunk.records.extend(first.map(|doubted| doubted.record));
             batches.extend(sink.gather(chunk.records));
             preview.take(&mut batches, &sink, &client, push, &mut counts)?;
         }

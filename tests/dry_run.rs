@@ -1,6 +1,7 @@
 //! `once --dry-run` shows what a run would send, sends nothing, writes nothing, and shows no secret.
 
 use crate::support::{Site, json};
+use cadenced::sandbox::demo::Setup;
 use cadenced::sandbox::{erp, one};
 use serde_json::Value;
 
@@ -67,6 +68,22 @@ async fn a_push_is_shown_and_not_made() {
     assert_eq!(shown["requests"][1]["body"], r#"{"stocks":[],"stocksToRemove":["A-00005"]}"#);
     assert_eq!(site.one.counts().removals, 0);
     assert_eq!(site.once("one-stocks").await.counts.removed, 2);
+}
+
+#[tokio::test]
+async fn a_long_request_is_whole_for_programs_and_cut_for_people() {
+    let erp = erp::Size { warehouses: 1, articles: 500 };
+    let site = Site::new(Setup { erp, ..Setup::default() }, "").await;
+    let request = &preview(&site, "one-stocks")["requests"][0];
+    let body = request["body"].as_str().unwrap();
+    assert_eq!(json(body)["stocks"].as_array().unwrap().len(), 500);
+    assert_eq!(request["body_bytes"], body.len());
+    let text = site.printed(&["once", "one-stocks", "--dry-run"]);
+    let left = body.len() - 4096;
+    assert!(
+        text.ends_with(&format!("{}… and {left} more bytes, which `--format json` shows\n", &body[..4096])),
+        "{text}"
+    );
 }
 
 #[tokio::test]

@@ -6,6 +6,9 @@ use crate::connectors::{Preview, PreviewedRequest, Tried};
 use serde_json::Value;
 use std::io::Write;
 
+/// As much of a request's body is printed for people, in bytes.
+const SHOWN_BODY: usize = 4096;
+
 /// The exit code is that of the preview, not of the run it stands for.
 pub(super) fn print(preview: &Preview, format: Format, out: &mut impl Write) -> Result<Exit, Stop> {
     match format {
@@ -97,11 +100,12 @@ fn print_request(request: &PreviewedRequest, out: &mut impl Write) -> Result<(),
         writeln!(out, "{name}: {value}")?;
     }
     if let Some(body) = &request.body {
-        let more = match request.body_bytes.saturating_sub(body.len() as u64) {
+        let shown = &body[..body.floor_char_boundary(SHOWN_BODY)];
+        let more = match request.body_bytes.saturating_sub(shown.len() as u64) {
             0 => String::new(),
-            left => format!("… and {}", counted(left, "more byte")),
+            left => format!("… and {}, which `--format json` shows", counted(left, "more byte")),
         };
-        writeln!(out, "\n{body}{more}")?;
+        writeln!(out, "\n{shown}{more}")?;
     }
     Ok(())
 }

@@ -16,8 +16,8 @@ use std::sync::Arc;
 
 /// As many requests are shown; the others are counted.
 const SHOWN_REQUESTS: usize = 5;
-/// As much of a request's body is shown, in bytes.
-const SHOWN_BODY: usize = 4096;
+/// As much of a request's body is kept, in bytes: all of it, unless there is a file within.
+const KEPT_BODY: usize = 1 << 20;
 /// As many rejected rows are shown.
 const SHOWN_REJECTS: usize = 5;
 
@@ -95,7 +95,7 @@ pub struct PreviewedRequest {
     pub path: String,
     /// The headers that matter, secrets as `[secret]`.
     pub headers: BTreeMap<String, String>,
-    /// The beginning of the body.
+    /// The body, or the first megabyte of it.
     pub body: Option<String>,
     /// How long the whole body is.
     pub body_bytes: u64,
@@ -253,7 +253,7 @@ impl Preview {
             headers,
             body_bytes: body.as_ref().map_or(0, String::len) as u64,
             body: body.map(|mut body| {
-                body.truncate(body.floor_char_boundary(SHOWN_BODY));
+                body.truncate(body.floor_char_boundary(KEPT_BODY));
                 body
             }),
             records: batch.records.len() as u64,

@@ -21,7 +21,7 @@ pub(super) struct Groups {
     bytes: usize,
     open: BTreeMap<Vec<String>, Open>,
     held: usize,
-    /// Hashes of the keys that are held.
+    /// Hashes of the keys that are held, each with its group.
     keys: HashSet<u64>,
     hasher: RandomState,
 }
@@ -64,7 +64,9 @@ impl Groups {
     pub(super) fn add(&mut self, records: Vec<Record>) -> Vec<Batch> {
         let mut full = Vec::new();
         for record in records {
-            if !self.keys.insert(self.hasher.hash_one(&*record.key)) && self.replaces(&record) {
+            if !self.keys.insert(self.hasher.hash_one((&*record.key, &*record.group)))
+                && self.replaces(&record)
+            {
                 continue;
             }
             let (content, held) = (size(&record), footprint(&record));
@@ -134,7 +136,7 @@ impl Groups {
         let open = self.open.remove(group).unwrap_or_default();
         self.held -= open.held;
         for held in &open.records {
-            self.keys.remove(&self.hasher.hash_one(&*held.key));
+            self.keys.remove(&self.hasher.hash_one((&*held.key, group)));
         }
         let records = open.records.into_iter().map(|held| held.of_group(group)).collect();
         full.extend(self.cut(Batch { records, gone: Vec::new() }));

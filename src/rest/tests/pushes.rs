@@ -116,6 +116,16 @@ async fn of_a_key_that_comes_again_while_it_is_held_the_later_record_counts() {
 }
 
 #[tokio::test]
+async fn a_key_of_two_groups_is_held_once_in_each() {
+    let server = Server::start(|_, _| answer(200, "")).await;
+    let mut sink = sink(&server, 2);
+    let full = sink.gather(vec![line("1", "A"), line("1", "B"), line("2", "A")]);
+    assert_eq!(sizes(&full), [("A".to_owned(), 2, 0)]);
+    assert!(sink.gather(vec![line("1", "B")]).is_empty(), "what went out was the other one");
+    assert_eq!(sizes(&sink.rest(Vec::new())), [("B".to_owned(), 1, 0)]);
+}
+
+#[tokio::test]
 async fn many_small_groups_are_let_go_before_they_fill_the_memory() {
     let server = Server::start(|_, _| answer(200, "")).await;
     let mut sink = sink(&server, 100);

@@ -362,23 +362,28 @@ impl RestSink {
                 }
             };
             let refused = match self.client.call(&request).await {
-                Ok(answer) if answer.is_success() || matches!(answer.status, 404 | 410) => continue,
-                Ok(answer) if matches!(answer.status, 400 | 409 | 422) => answer,
-                Ok(answer) => {
-                    settled.left.insert(record.key.clone());
-                    settled.stop = Some(answer.failure(Class::Config));
-                    return;
+                Ok(answer) if matches!(answer.status, 404 | 410) => continue,
+                Ok(answer) if matches!(answer.status, 400 | 409 | 422) => {
+                    Ok(Some((answer.refusal().message, answer.kept())))
+                }
+                Ok(answer) if answer.is_success() => not_removed(record, answer).await,
+                Ok(answer) => Err(answer.failure(Class::Config)),
+                Err(failure) => Err(failure),
+            };
+            match refused {
+                Ok(None) => {}
+                Ok(Some((reason, answer))) => {
+                    let class = self.class_of(&reason);
+                    let exchange = Some(Box::new(Exchange { request: request.shown(), answer }));
+                    let rejected = Rejected::record(record, reason).class(class);
+                    settled.rejected.push(Rejected { exchange, ..rejected });
                 }
                 Err(failure) => {
                     settled.left.insert(record.key.clone());
                     settled.stop = Some(failure);
                     return;
                 }
-            };
-            let reason = refused.refusal().message;
-            let class = self.class_of(&reason);
-            let exchange = Some(Box::new(Exchange { request: request.shown(), answer: refused.kept() }));
-            settled.rejected.push(Rejected { class, exchange, ..Rejected::record(record, reason) });
+            }
         }
     }
 
@@ -443,6 +448,18 @@ impl RestSink {
             settled.stop = Some(Failure::new(Class::Refused, message));
         }
     }
+}
+
+/// What a 2xx answer to a removal has against it, if anything, with the words and what is kept of the answer.
+async fn not_removed(record: &Record, answer: Answer) -> Result<Option<(String, String)>, Failure> {
+    let (answer, document) = verdict::document_of(answer).await?;
+    let words = match verdict::of(document.as_ref(), &[record]) {
+        Verdict::Accepted => return Ok(None),
+        Verdict::Refused(words) | Verdict::Unclear(words) => words,
+        Verdict::Each(refused) => refused.into_iter().map(|(_, refusal)| refusal.words).collect(),
+    };
+    let kept = answer.kept();
+    Ok(Some((answer.into_naming()(&words), kept)))
 }
 
 /// What was not sent is left to the next run.

@@ -461,6 +461,37 @@ async fn gone_records_are_removed_one_by_one_or_zeroed() {
 }
 
 #[tokio::test]
+async fn a_removal_that_is_answered_with_anything_but_success_is_none() {
+    let server = Server::start(|seen, _| match seen.uri.path() {
+        "/stocks/g0" => answer(200, r#"{"success":false,"message":"still in an order"}"#),
+        "/stocks/g1" => answer(200, "<html>maintenance</html>"),
+        "/stocks/g2" => answer(200, r#"{"success":tr"#),
+        _ => answer(200, r#"{"success":true}"#),
+    })
+    .await;
+    let delete = PushGone::Delete(Template::new("/stocks/{sku}").unwrap());
+    let mut removing = sink(&server, &job::Push { on_gone: delete, ..push(10) });
+    let mut settled = Vec::new();
+    for batch in removing.rest(batch(0, 4).gone) {
+        settled.push(removing.write(&batch).await.unwrap());
+    }
+    let [refused, page, broken, removed] = settled.as_slice() else { panic!("{settled:?}") };
+    assert!(
+        refused.rejected[0].reason.contains("still in an order") && refused.stop.is_none(),
+        "{refused:?}"
+    );
+    for unread in [page, broken] {
+        let stop = unread.stop.as_ref().unwrap();
+        assert_eq!(
+            (stop.class, unread.left.len(), unread.rejected.len()),
+            (Class::Answer, 1, 0),
+            "{unread:?}"
+        );
+    }
+    assert!(removed.stop.is_none() && removed.left.is_empty() && removed.rejected.is_empty(), "{removed:?}");
+}
+
+#[tokio::test]
 async fn batches_end_by_bytes_and_shrink_for_good_on_the_platforms_own_words() {
     let server = Server::start(|seen, _| match skus(seen).0.len() {
         0..=3 => answer(200, ""),
